@@ -1,0 +1,122 @@
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from typing import ClassVar as _ClassVar
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class View(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    VIEW_UNSPECIFIED: _ClassVar[View]
+    VIEW_FULL: _ClassVar[View]
+    VIEW_MASKED: _ClassVar[View]
+    VIEW_COARSE: _ClassVar[View]
+    VIEW_LAST4: _ClassVar[View]
+
+class Verdict(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    VERDICT_UNSPECIFIED: _ClassVar[Verdict]
+    VERDICT_ALLOWED: _ClassVar[Verdict]
+    VERDICT_REFUSED: _ClassVar[Verdict]
+    VERDICT_INVALID: _ClassVar[Verdict]
+    VERDICT_FAILED: _ClassVar[Verdict]
+
+class Reason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    REASON_UNSPECIFIED: _ClassVar[Reason]
+    REASON_REQUEST_MALFORMED: _ClassVar[Reason]
+    REASON_REQUEST_TOO_LARGE: _ClassVar[Reason]
+    REASON_REQUEST_TOO_DEEP: _ClassVar[Reason]
+    REASON_FIELD_UNKNOWN: _ClassVar[Reason]
+    REASON_FIELD_MISSING: _ClassVar[Reason]
+    REASON_FIELD_INVALID: _ClassVar[Reason]
+    REASON_FIELD_TOO_LONG: _ClassVar[Reason]
+    REASON_TOO_MANY_ITEMS: _ClassVar[Reason]
+    REASON_FIELD_TYPE_UNKNOWN: _ClassVar[Reason]
+    REASON_VALUE_INVALID: _ClassVar[Reason]
+    REASON_IDEMPOTENCY_KEY_REUSED: _ClassVar[Reason]
+    REASON_PAGE_TOKEN_INVALID: _ClassVar[Reason]
+    REASON_CERTIFICATE_INVALID: _ClassVar[Reason]
+    REASON_CERTIFICATE_EXPIRED: _ClassVar[Reason]
+    REASON_CALLER_UNKNOWN: _ClassVar[Reason]
+    REASON_BEARER_INVALID: _ClassVar[Reason]
+    REASON_BEARER_EXPIRED: _ClassVar[Reason]
+    REASON_SERVICE_NOT_PERMITTED: _ClassVar[Reason]
+    REASON_POLICY_DENIED: _ClassVar[Reason]
+    REASON_POLICY_FORBIDDEN: _ClassVar[Reason]
+    REASON_PURPOSE_UNKNOWN: _ClassVar[Reason]
+    REASON_PURPOSE_NOT_PERMITTED: _ClassVar[Reason]
+    REASON_FIELD_NOT_IN_PURPOSE: _ClassVar[Reason]
+    REASON_VIEW_NOT_PERMITTED: _ClassVar[Reason]
+    REASON_VIEW_UNAVAILABLE: _ClassVar[Reason]
+    REASON_CONSENT_MISSING: _ClassVar[Reason]
+    REASON_POLICY_ERROR: _ClassVar[Reason]
+    REASON_TOKEN_UNKNOWN: _ClassVar[Reason]
+    REASON_TOKEN_MALFORMED: _ClassVar[Reason]
+    REASON_DATA_CORRUPT: _ClassVar[Reason]
+    REASON_KEY_STORE_SEALED: _ClassVar[Reason]
+    REASON_KEY_STORE_UNAVAILABLE: _ClassVar[Reason]
+    REASON_KEY_STORE_DENIED: _ClassVar[Reason]
+    REASON_KEY_STORE_FAULT: _ClassVar[Reason]
+    REASON_DATABASE_UNAVAILABLE: _ClassVar[Reason]
+    REASON_AUDIT_UNAVAILABLE: _ClassVar[Reason]
+    REASON_OVERLOADED: _ClassVar[Reason]
+    REASON_DEADLINE_EXCEEDED: _ClassVar[Reason]
+    REASON_CANCELLED: _ClassVar[Reason]
+    REASON_OUTCOME_UNKNOWN: _ClassVar[Reason]
+    REASON_SHUTTING_DOWN: _ClassVar[Reason]
+    REASON_INTERNAL: _ClassVar[Reason]
+    REASON_BUNDLE_INVALID: _ClassVar[Reason]
+VIEW_UNSPECIFIED: View
+VIEW_FULL: View
+VIEW_MASKED: View
+VIEW_COARSE: View
+VIEW_LAST4: View
+VERDICT_UNSPECIFIED: Verdict
+VERDICT_ALLOWED: Verdict
+VERDICT_REFUSED: Verdict
+VERDICT_INVALID: Verdict
+VERDICT_FAILED: Verdict
+REASON_UNSPECIFIED: Reason
+REASON_REQUEST_MALFORMED: Reason
+REASON_REQUEST_TOO_LARGE: Reason
+REASON_REQUEST_TOO_DEEP: Reason
+REASON_FIELD_UNKNOWN: Reason
+REASON_FIELD_MISSING: Reason
+REASON_FIELD_INVALID: Reason
+REASON_FIELD_TOO_LONG: Reason
+REASON_TOO_MANY_ITEMS: Reason
+REASON_FIELD_TYPE_UNKNOWN: Reason
+REASON_VALUE_INVALID: Reason
+REASON_IDEMPOTENCY_KEY_REUSED: Reason
+REASON_PAGE_TOKEN_INVALID: Reason
+REASON_CERTIFICATE_INVALID: Reason
+REASON_CERTIFICATE_EXPIRED: Reason
+REASON_CALLER_UNKNOWN: Reason
+REASON_BEARER_INVALID: Reason
+REASON_BEARER_EXPIRED: Reason
+REASON_SERVICE_NOT_PERMITTED: Reason
+REASON_POLICY_DENIED: Reason
+REASON_POLICY_FORBIDDEN: Reason
+REASON_PURPOSE_UNKNOWN: Reason
+REASON_PURPOSE_NOT_PERMITTED: Reason
+REASON_FIELD_NOT_IN_PURPOSE: Reason
+REASON_VIEW_NOT_PERMITTED: Reason
+REASON_VIEW_UNAVAILABLE: Reason
+REASON_CONSENT_MISSING: Reason
+REASON_POLICY_ERROR: Reason
+REASON_TOKEN_UNKNOWN: Reason
+REASON_TOKEN_MALFORMED: Reason
+REASON_DATA_CORRUPT: Reason
+REASON_KEY_STORE_SEALED: Reason
+REASON_KEY_STORE_UNAVAILABLE: Reason
+REASON_KEY_STORE_DENIED: Reason
+REASON_KEY_STORE_FAULT: Reason
+REASON_DATABASE_UNAVAILABLE: Reason
+REASON_AUDIT_UNAVAILABLE: Reason
+REASON_OVERLOADED: Reason
+REASON_DEADLINE_EXCEEDED: Reason
+REASON_CANCELLED: Reason
+REASON_OUTCOME_UNKNOWN: Reason
+REASON_SHUTTING_DOWN: Reason
+REASON_INTERNAL: Reason
+REASON_BUNDLE_INVALID: Reason
