@@ -1,0 +1,210 @@
+"""Coalescing stages: everything is a batch, nothing waits for a timer.
+
+A stage makes one kind of round trip (load rows, open keys, commit). While a trip
+is under way newcomers queue; the next trip takes all of them, up to its size.
+When nothing is under way the first newcomer leaves at once. So a stage adds no
+latency when idle and shares each trip's cost when busy.
+
+Guarantees: every submitted item gets exactly one result or error; the queue is
+bounded and says so at once (`OVERLOADED`); a waiter that goes away costs nobody
+else anything. Left to the trip function: its own time limit.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from vault.errors import Reason, VaultError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Rider(Protocol):
+    """A call that takes part in a trip; it keeps a link to the trip's span."""
+
+    def link(self, trip_trace_id: bytes, trip_span_id: bytes) -> None: ...
+
+
+class TripRecorder(Protocol):
+    """Hears of every finished trip; returns the ids of the trip's span."""
+
+    def start_trip(self, name: str) -> "TripSpan": ...
+
+
+class TripSpan(Protocol):
+    """The span of one trip."""
+
+    @property
+    def trace_id(self) -> bytes: ...
+    @property
+    def span_id(self) -> bytes: ...
+    def finish(self, *, riders: int, size: int, error: Reason) -> None: ...
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting(Generic[Item, Result]):
+    item: Item
+    weight: int
+    rider: Rider
+    done: "asyncio.Future[Result]"
+
+
+class Stage(Generic[Item, Result]):
+    """One kind of round trip, shared by all calls in flight.
+
+    Args:
+        name: the trip's span name, from `vault.telemetry.names`.
+        trip: makes the round trip; returns one result, or one error, for each item
+            in order. An error that it raises is every item's error.
+        recorder: hears of every trip.
+        max_trip: the most weight one trip takes (an item above it rides alone).
+        max_queue: the most weight that may wait.
+        lanes: how many trips may be under way at once.
+        weigh: an item's weight, at least 1 (tokens to load, rows to write).
+        is_item_fault: says whether a trip's error may be the fault of one item; such
+            a trip is made again item by item, so that one item can't fail the others.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        trip: Callable[[Sequence[Item]], Awaitable[Sequence[Result | VaultError]]],
+        *,
+        recorder: TripRecorder,
+        max_trip: int,
+        max_queue: int,
+        lanes: int = 1,
+        weigh: Callable[[Item], int] = lambda _: 1,
+        is_item_fault: Callable[[VaultError], bool] = lambda _: False,
+    ) -> None:
+        if min(max_trip, max_queue, lanes) < 1:
+            raise ValueError("max_trip, max_queue and lanes are at least 1")
+        self.name = name
+        self._trip = trip
+        self._recorder = recorder
+        self._max_trip = max_trip
+        self._max_queue = max_queue
+        self._lanes = lanes
+        self._weigh = weigh
+        self._is_item_fault = is_item_fault
+        self._queue: deque[_Waiting[Item, Result]] = deque()
+        self._queued = 0
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._closed = False
+        self.trips = 0
+        self.items = 0
+
+    @property
+    def queued(self) -> int:
+        """The weight that waits now."""
+        return self._queued
+
+    async def submit(self, item: Item, rider: Rider) -> Result:
+        """Rides the next trip.
+
+        Raises:
+            VaultError: OVERLOADED when the queue is full, SHUTTING_DOWN after
+                `close`, or the trip's own error for this item.
+        """
+        if self._closed:
+            raise VaultError(Reason.SHUTTING_DOWN, "the service is stopping")
+        weight = self._weigh(item)
+        if self._queued and self._queued + weight > self._max_queue:
+            raise VaultError(
+                Reason.OVERLOADED, "too many calls are waiting; try again", retry_after_ms=200
+            )
+        waiting = _Waiting(item, weight, rider, asyncio.get_running_loop().create_future())
+        self._queue.append(waiting)
+        self._queued += weight
+        self._fill_lanes()
+        result: Result = await waiting.done
+        return result
+
+    async def close(self) -> None:
+        """Takes no more items and waits for those that are queued or under way."""
+        self._closed = True
+        while self._under_way:
+            await asyncio.wait(self._under_way)
+
+    def _fill_lanes(self) -> None:
+        if self._queue and len(self._under_way) < self._lanes:
+            task = asyncio.get_running_loop().create_task(self._make_trip())
+            self._under_way.add(task)
+            task.add_done_callback(self._trip_done)
+
+    def _trip_done(self, task: "asyncio.Task[None]") -> None:
+        self._under_way.discard(task)
+        self._fill_lanes()
+
+    def _take(self) -> list[_Waiting[Item, Result]]:
+        taken: list[_Waiting[Item, Result]] = []
+        weight = 0
+        while self._queue:
+            first = self._queue[0]
+            if taken and weight + first.weight > self._max_trip:
+                break
+            self._queue.popleft()
+            self._queued -= first.weight
+            if not first.done.done():  # its call went away
+                taken.append(first)
+                weight += first.weight
+        return taken
+
+    async def _make_trip(self) -> None:
+        riders = self._take()
+        if not riders:
+            return
+        results = await self._results(riders)
+        for rider, result in zip(riders, results, strict=True):
+            if rider.done.done():
+                continue
+            if isinstance(result, VaultError):
+                rider.done.set_exception(result)
+            else:
+                rider.done.set_result(result)
+
+    async def _results(
+        self, riders: list[_Waiting[Item, Result]]
+    ) -> Sequence[Result | VaultError]:
+        span = self._recorder.start_trip(self.name)
+        for rider in riders:
+            rider.rider.link(span.trace_id, span.span_id)
+        self.trips += 1
+        self.items += len(riders)
+        fault = Reason.INTERNAL
+        try:
+            results = await self._trip([rider.item for rider in riders])
+            if len(results) != len(riders):
+                raise VaultError(Reason.INTERNAL, "a trip lost count of its items")
+            fault = Reason.NONE
+            return results
+        except VaultError as error:
+            fault = error.reason
+            if len(riders) == 1 or not self._is_item_fault(error):
+                return [_own(error) for _ in riders]
+        except Exception as error:  # noqa: BLE001 - whatever a trip raises must reach its riders
+            internal = VaultError(Reason.INTERNAL, "an internal fault")
+            internal.__cause__ = error
+            return [_own(internal) for _ in riders]
+        finally:
+            span.finish(riders=len(riders), size=sum(r.weight for r in riders), error=fault)
+        alone: list[Result | VaultError] = []
+        for rider in riders:
+            alone.extend(await self._results([rider]))
+        return alone
+
+
+def _own(error: VaultError) -> VaultError:
+    """A copy of an error that many waiters get, so that none adds to another's traceback."""
+    copy = VaultError(
+        error.reason,
+        error.text,
+        violations=error.violations,
+        retry_after_ms=error.retry_after_ms,
+    )
+    copy.__cause__ = error.__cause__ or error
+    return copy
+

@@ -1,0 +1,123 @@
+"""The connection pool, its life, and the one place where driver errors become ours.
+
+PostgreSQL's messages quote values (a unique violation prints the row), so nothing
+of them passes: an error says which kind of thing went wrong, no more.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+
+import asyncpg
+
+from vault.errors import Reason, VaultError
+
+# SQLSTATE classes and codes (PostgreSQL manual, appendix A).
+_READ_ONLY = "25006"
+_CONNECTION_CLASSES = ("08", "53", "57", "58", "XX")
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSettings:
+    """How to reach the database.
+
+    Attributes:
+        url: a libpq URL; holds a password, so it never shows.
+        max_connections: at least 1.
+        connect_timeout: seconds to open, or to wait for, a connection.
+        statement_timeout: seconds for one statement.
+        custom_plans: plan each execution for its own arguments.
+    """
+
+    url: str
+    max_connections: int
+    connect_timeout: float
+    statement_timeout: float
+    custom_plans: bool = False
+
+    def __repr__(self) -> str:
+        return f"PoolSettings(url=<hidden>, max_connections={self.max_connections})"
+
+
+class Database:
+    """A pool of connections to the primary."""
+
+    def __init__(self, settings: PoolSettings) -> None:
+        self._settings = settings
+        self._pool: asyncpg.Pool | None = None
+
+    async def open(self) -> None:
+        """Connects.
+
+        Raises:
+            VaultError: DATABASE_UNAVAILABLE.
+        """
+        settings = self._settings
+        server_settings = {"application_name": "pdvault", "timezone": "UTC"}
+        if settings.custom_plans:
+            server_settings["plan_cache_mode"] = "force_custom_plan"
+        with translated():
+            self._pool = await asyncpg.create_pool(
+                settings.url,
+                min_size=1,
+                max_size=settings.max_connections,
+                timeout=settings.connect_timeout,
+                command_timeout=settings.statement_timeout,
+                max_inactive_connection_lifetime=300,
+                server_settings=server_settings,
+            )
+
+    async def close(self) -> None:
+        """Closes every connection, by force after two seconds."""
+        if self._pool is not None:
+            pool, self._pool = self._pool, None
+            try:
+                async with asyncio.timeout(2):
+                    await pool.close()
+            except TimeoutError:
+                pool.terminate()
+
+    @contextlib.asynccontextmanager
+    async def connection(self) -> AsyncIterator[asyncpg.Connection]:
+        """Lends a connection.
+
+        Raises:
+            VaultError: DATABASE_UNAVAILABLE, or INTERNAL for a statement's own fault.
+        """
+        if self._pool is None:
+            raise VaultError(Reason.DATABASE_UNAVAILABLE, "the database is not connected")
+        with translated():
+            try:
+                async with self._pool.acquire(timeout=self._settings.connect_timeout) as connection:
+                    yield connection
+            except asyncpg.PostgresError as error:
+                if error.sqlstate == _READ_ONLY:
+                    # A demoted primary: its connections still look healthy.
+                    await self._pool.expire_connections()
+                raise
+
+
+@contextlib.contextmanager
+def translated() -> Iterator[None]:
+    """Turns driver errors into `VaultError`, without their text.
+
+    Raises:
+        VaultError: DATABASE_UNAVAILABLE when the server or the way to it is at fault,
+            INTERNAL when the statement is.
+    """
+    try:
+        yield
+    except asyncpg.PostgresError as error:
+        state = error.sqlstate or "XX000"
+        if state == _READ_ONLY or state[:2] in _CONNECTION_CLASSES:
+            raise _unavailable() from error
+        raise VaultError(Reason.INTERNAL, "the database refused a statement") from error
+    except (OSError, asyncpg.InterfaceError, TimeoutError, asyncpg.InternalClientError) as error:
+        raise _unavailable() from error
+
+
+def _unavailable() -> VaultError:
+    return VaultError(
+        Reason.DATABASE_UNAVAILABLE, "the database does not answer", retry_after_ms=500
+    )

@@ -1,0 +1,15 @@
+-- name: list_entries
+-- One page of a tenant's entries, newest first. A filter that is null does not narrow.
+select entry_id, entry, leaf_hash
+from audit_entries
+where tenant = $1
+  and ($2::uuid is null or subject_id = $2)
+  and ($3::text is null or caller = $3)
+  and ($4::text is null or purpose = $4)
+  and ($5::smallint is null or verdicts & $5 <> 0)
+  and ($6::bytea is null or trace_id = $6)
+  and ($7::timestamptz is null or recorded_at >= $7)
+  and ($8::timestamptz is null or recorded_at < $8)
+  and ($9::uuid is null or entry_id < $9)
+order by entry_id desc
+limit $10;

@@ -1,0 +1,32 @@
+-- name: find_subjects
+-- The handle behind each reference digest, and the newest data key of that subject.
+select r.ref_digest, r.tenant, r.subject_id
+from subject_refs as r
+where r.ref_digest = any($1::bytea[]);
+
+-- name: newest_key_versions
+-- The data key that new values of each subject are sealed under.
+select subject_id, max(key_version) as key_version
+from subject_keys
+where subject_id = any($1::uuid[])
+group by subject_id;
+
+-- name: claim_subject_ref
+-- Binds a reference to a new handle, unless another process was first.
+insert into subject_refs (ref_digest, tenant, index_key_version, subject_id)
+values ($1, $2, $3, $4)
+on conflict do nothing
+returning ref_digest, tenant;
+
+-- name: find_tenant_keys
+-- A tenant's index keys, newest first.
+select key_version, wrapped, key_salt, commitment
+from tenant_keys
+where tenant = $1 and kind = 'index'
+order by key_version desc;
+
+-- name: claim_tenant_key
+-- Stores a tenant's first index key, unless another process was first.
+insert into tenant_keys (tenant, kind, key_version, wrapped, root_version, key_salt, commitment)
+values ($1, 'index', $2, $3, $4, $5, $6)
+on conflict do nothing;
