@@ -20,7 +20,7 @@ returning ref_digest, tenant;
 
 -- name: find_tenant_keys
 -- A tenant's index keys, newest first.
-select key_version, wrapped, key_salt, commitment
+select key_version, wrapped, root_version, key_salt, commitment
 from tenant_keys
 where tenant = $1 and kind = 'index'
 order by key_version desc;

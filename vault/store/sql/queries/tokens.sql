@@ -6,6 +6,6 @@ where token = any($1::text[]);
 
 -- name: load_subject_keys
 -- The wrapped data keys of these subjects, all versions.
-select subject_id, key_version, tenant, wrapped, key_salt, commitment
+select subject_id, key_version, tenant, wrapped, root_version, key_salt, commitment
 from subject_keys
 where subject_id = any($1::uuid[]);
