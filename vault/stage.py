@@ -166,9 +166,7 @@ class Stage(Generic[Item, Result]):
             else:
                 rider.done.set_result(result)
 
-    async def _results(
-        self, riders: list[_Waiting[Item, Result]]
-    ) -> Sequence[Result | VaultError]:
+    async def _results(self, riders: list[_Waiting[Item, Result]]) -> Sequence[Result | VaultError]:
         span = self._recorder.start_trip(self.name)
         for rider in riders:
             rider.rider.link(span.trace_id, span.span_id)
@@ -207,4 +205,3 @@ def _own(error: VaultError) -> VaultError:
     )
     copy.__cause__ = error.__cause__ or error
     return copy
-

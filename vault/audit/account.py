@@ -15,7 +15,7 @@ from vault.audit.entry import Entry, EntryItem, encode, leaf_hash
 from vault.clock import Clock
 from vault.errors import Reason
 from vault.model import Authentication, Decision, Principal, SubjectId, Verdict, View
-from vault.store.rows import EntryRow
+from vault.rows import EntryRow
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _UNKNOWN = Principal(id="", authentication=Authentication.NONE, tenant="", roles=())  # type: ignore[arg-type]  # no tenant

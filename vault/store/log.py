@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import asyncpg
 
 from vault.errors import Reason, VaultError
+from vault.rows import Commit, DoneWrite, EntryFilter, EntryRow, StoredEntry
 from vault.store.database import Database, translated
 from vault.store.queries import QUERIES
-from vault.store.rows import Commit, DoneWrite, EntryFilter, EntryRow, StoredEntry
 
 
 class LogStore:

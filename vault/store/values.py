@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 from vault.model import SubjectId, TenantId
+from vault.rows import DoneWrite, NewSubject, TenantKeyRow, TokenRow, WrappedKeyRow
 from vault.store.database import Database
 from vault.store.queries import QUERIES
-from vault.store.rows import DoneWrite, NewSubject, TenantKeyRow, TokenRow, WrappedKeyRow
 
 
 class ValueStore:

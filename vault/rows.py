@@ -1,4 +1,4 @@
-"""The rows that the store takes and gives: frozen values, no behaviour."""
+"""The rows that services hand to the store and get from it: frozen values, no behaviour."""
 
 import datetime as dt
 from dataclasses import dataclass, field
