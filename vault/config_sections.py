@@ -1,0 +1,223 @@
+"""The sections of the configuration: every key, its default, unit and range.
+
+Declarations only; the reference docs/configuration.md is rendered from them.
+`vault.config` loads and judges them.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from vault.settings import Setting
+
+_MOUNT = r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*"
+_MOUNT_FORM = "letters, digits, `_`, `-`, in parts between `/`"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerConfig:
+    """The gRPC listener. Mutual TLS is not a choice."""
+
+    listen_address: Annotated[
+        str, Setting("IP address to listen on; `0.0.0.0` or `::` for all.")
+    ] = "127.0.0.1"
+    port: Annotated[int, Setting("TCP port to listen on.", low=1, high=65535)] = 7443
+    tls_certificate: Annotated[
+        Path, Setting("The server's certificate, then its intermediates, in PEM.")
+    ]
+    tls_key: Annotated[Path, Setting("Its private key, PEM without password. Secret.")]
+    client_ca: Annotated[
+        Path, Setting("The CAs that issue client certificates, in PEM, and no others.")
+    ]
+    trust_domain: Annotated[
+        str, Setting("SPIFFE trust domain of every caller, such as `pdvault.example`.")
+    ]
+    environment: Annotated[
+        str,
+        Setting(
+            "Marker in every token, such as `prod`, so that tokens of a test system stand out.",
+            pattern=r"[a-z][a-z0-9]{0,7}",
+            form="1 to 8 of a-z 0-9, a letter first",
+        ),
+    ]
+    reflection: Annotated[
+        bool, Setting("Let clients ask for the list of services and messages.")
+    ] = False
+    drain_seconds: Annotated[
+        float,
+        Setting("How long calls may finish after a stop signal.", unit="seconds", low=0, high=600),
+    ] = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseConfig:
+    """PostgreSQL. Each URL stands in a file of its own: `postgresql://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=verify-full`."""
+
+    url_file: Annotated[Path, Setting("URL of the service role. Secret.")]
+    audit_reader_url_file: Annotated[
+        Path, Setting("URL of the role that reads the audit log. Secret.")
+    ]
+    pool_min: Annotated[
+        int, Setting("Connections of the service role kept open.", low=1, high=200)
+    ] = 2
+    pool_max: Annotated[int, Setting("Most connections of the service role.", low=1, high=200)] = 10
+    audit_reader_pool_max: Annotated[
+        int, Setting("Most connections of the audit reader.", low=1, high=200)
+    ] = 2
+    connect_timeout_seconds: Annotated[
+        float, Setting("Longest wait for a new connection.", unit="seconds", low=0.1, high=60)
+    ] = 5.0
+    statement_timeout_seconds: Annotated[
+        float,
+        Setting(
+            "Longest statement; below `limits.default_deadline_seconds`.",
+            unit="seconds",
+            low=0.1,
+            high=60,
+        ),
+    ] = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransitConfig:
+    """The key store: Transit of Vault or OpenBao. Log in by AppRole or by a token, not both."""
+
+    address: Annotated[str, Setting("`https://HOST:PORT`; `http://` only on this machine.")]
+    namespace: Annotated[
+        str | None, Setting("Namespace, if any.", pattern=_MOUNT + "/?", form=_MOUNT_FORM)
+    ] = None
+    mount: Annotated[
+        str, Setting("Where Transit is mounted.", pattern=_MOUNT, form=_MOUNT_FORM)
+    ] = "transit"
+    key_prefix: Annotated[
+        str,
+        Setting(
+            "What root key names begin with; the tenant follows.",
+            pattern=r"[a-z0-9][a-z0-9_-]{0,31}",
+            form="1 to 32 of a-z 0-9 _ -",
+        ),
+    ] = "pdvault-"
+    ca_file: Annotated[
+        Path | None, Setting("CAs of its certificate, in PEM; none: those of the system.")
+    ] = None
+    approle_mount: Annotated[
+        str, Setting("Where AppRole is mounted.", pattern=_MOUNT, form=_MOUNT_FORM)
+    ] = "approle"
+    role_id_file: Annotated[Path | None, Setting("AppRole role id. Secret.")] = None
+    secret_id_file: Annotated[Path | None, Setting("AppRole secret id. Secret.")] = None
+    token_file: Annotated[Path | None, Setting("Token, in place of AppRole. Secret.")] = None
+    connect_timeout_seconds: Annotated[
+        float, Setting("Longest wait for a connection.", unit="seconds", low=0.1, high=30)
+    ] = 2.0
+    read_timeout_seconds: Annotated[
+        float,
+        Setting(
+            "Longest wait for an answer; below `limits.default_deadline_seconds`.",
+            unit="seconds",
+            low=0.1,
+            high=60,
+        ),
+    ] = 4.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyConfig:
+    """The policy bundle."""
+
+    directory: Annotated[
+        Path, Setting("Directory of the bundle: policies, purposes, field types, callers, issuers.")
+    ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheConfig:
+    """Opened subject keys in memory. A key leaves at whichever bound comes first."""
+
+    max_entries: Annotated[int, Setting("Most keys.", unit="keys", low=1, high=10_000_000)] = (
+        100_000
+    )
+    max_age_seconds: Annotated[
+        float,
+        Setting(
+            "Oldest key; also how long a revocation in Transit can take.",
+            unit="seconds",
+            low=1,
+            high=3600,
+        ),
+    ] = 60.0
+    max_uses: Annotated[
+        int, Setting("Most uses of a key before it is opened anew.", unit="uses", low=1, high=2**32)
+    ] = 1_000_000
+    grace_seconds: Annotated[
+        float,
+        Setting(
+            "How long cached keys serve after Transit was lost; at most `max_age_seconds`.",
+            unit="seconds",
+            low=0,
+            high=3600,
+        ),
+    ] = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitsConfig:
+    """What one call may ask for, and how much may wait. Whatever is beyond is refused by name."""
+
+    request_bytes: Annotated[
+        int, Setting("Longest request.", unit="bytes", low=1024, high=64 * 1024 * 1024)
+    ] = 2 * 1024 * 1024
+    items: Annotated[int, Setting("Most items of a call.", low=1, high=10_000)] = 1000
+    subjects: Annotated[
+        int, Setting("Most subjects of a call; at most `items`.", low=1, high=10_000)
+    ] = 500
+    fields_per_subject: Annotated[
+        int, Setting("Most fields of one subject; at most `items`.", low=1, high=10_000)
+    ] = 100
+    in_flight_calls: Annotated[int, Setting("Most calls at work at once.", low=1, high=100_000)] = (
+        256
+    )
+    row_queue: Annotated[
+        int,
+        Setting("Most items waiting for the database; at least `items`.", low=1, high=1_000_000),
+    ] = 20_000
+    key_queue: Annotated[
+        int, Setting("Most keys waiting for Transit; at least `items`.", low=1, high=1_000_000)
+    ] = 20_000
+    audit_queue: Annotated[
+        int,
+        Setting(
+            "Most audit entries waiting to be written; at least `items`.", low=1, high=1_000_000
+        ),
+    ] = 20_000
+    default_deadline_seconds: Annotated[
+        float, Setting("Deadline of a call that brings none.", unit="seconds", low=0.5, high=300)
+    ] = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TelemetryConfig:
+    """Spans, metrics and logs. The audit log is none of these and can't be configured."""
+
+    otlp_endpoint: Annotated[
+        str | None,
+        Setting("OTLP collector (gRPC), `https://HOST:PORT`; `http://` only on this machine."),
+    ] = None
+    otlp_ca_file: Annotated[
+        Path | None,
+        Setting("CAs of the collector's certificate, in PEM; none: those of the system."),
+    ] = None
+    span_queue: Annotated[
+        int,
+        Setting(
+            "Most spans waiting for export; more are dropped and counted.",
+            unit="spans",
+            low=1,
+            high=1_000_000,
+        ),
+    ] = 2048
+    span_file: Annotated[
+        Path | None, Setting("Also write spans to this file; the embedded mode does.")
+    ] = None
+    log_level: Annotated[
+        str, Setting("Least severe log line.", choices=("debug", "info", "warning", "error"))
+    ] = "info"
