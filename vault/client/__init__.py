@@ -1,0 +1,82 @@
+"""The Python client: tokens for values, and values for tokens where policy allows.
+
+An order's personal data, out of the shop and back for one purpose:
+
+    from vault.client import Refused, Revealed, VaultClient
+
+    with VaultClient.from_directory("certs/order", "127.0.0.1:8443") as vault:
+        outcome = vault.tokenize(
+            [("member-1001", {"person_name": "张伟", "phone": "13812345678"})]
+        )
+        tokens = outcome.subjects[0].tokens  # {"person_name": "…", "phone": "…"}
+
+    with VaultClient.from_directory("certs/shipping", "127.0.0.1:8443") as vault:
+        for item in vault.detokenize("delivery", tokens.values()).items:
+            match item:
+                case Revealed(value=value, view=view):
+                    print(view.name, value)
+                case Refused(reason=reason):
+                    print("refused:", reason.name)
+
+`AsyncVaultClient` has the same methods, awaited. Guarantees: mutual TLS or no
+connection; a deadline on everything; retries only where they have no second
+effect; no value, token or key in a repr, a log line or an error of this package.
+What an error means and what to do about it: `docs/reasons.md`.
+"""
+
+from vault.client.aio import AsyncVaultClient
+from vault.client.calls import Health
+from vault.client.errors import (
+    CredentialFilesError,
+    InvalidRequestError,
+    NotPermittedError,
+    UnavailableError,
+    VaultCallError,
+)
+from vault.client.requests import EntryFilters, Subject, Wanted
+from vault.client.results import (
+    Bundle,
+    DetokenizeOutcome,
+    Entry,
+    EntryItem,
+    Issued,
+    Refused,
+    Reloaded,
+    Revealed,
+    SubjectTokens,
+    TokenizeOutcome,
+)
+from vault.client.retry import Retrying, RetryPolicy
+from vault.client.sync import VaultClient
+from vault.errors import Reason, Violation
+from vault.model import Verdict, View
+
+__all__ = [
+    "AsyncVaultClient",
+    "Bundle",
+    "CredentialFilesError",
+    "DetokenizeOutcome",
+    "Entry",
+    "EntryFilters",
+    "EntryItem",
+    "Health",
+    "InvalidRequestError",
+    "Issued",
+    "NotPermittedError",
+    "Reason",
+    "Refused",
+    "Reloaded",
+    "RetryPolicy",
+    "Retrying",
+    "Revealed",
+    "Subject",
+    "SubjectTokens",
+    "TokenizeOutcome",
+    "UnavailableError",
+    "VaultCallError",
+    "VaultClient",
+    "Verdict",
+    "View",
+    "Violation",
+    "Wanted",
+]

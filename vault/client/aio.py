@@ -1,0 +1,196 @@
+# ruff: noqa: ASYNC109 -- a call's timeout travels to the server, which asyncio.timeout cannot do
+"""The client for asyncio. Its methods are those of `vault.client.sync.VaultClient`, awaited."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping
+from types import TracebackType
+from typing import Self, TypeVar, Unpack, cast
+
+import grpc
+import grpc.aio
+
+from vault.client import requests, results
+from vault.client.base import BaseClient
+from vault.client.calls import Attempt, Health, Outcome, Pause, Step, Steps
+from vault.client.channels import Option
+from vault.client.errors import call_error
+from vault.client.requests import EntryFilters, Subject, Wanted
+from vault.model import View
+
+ResultT = TypeVar("ResultT")
+
+
+class AsyncVaultClient(BaseClient[grpc.aio.Channel]):
+    """Calls the vault from one event loop; one client serves many tasks.
+
+    Every method takes `timeout` (seconds for the whole call, retries included)
+    and `traceparent` (W3C; without it, that of the current OpenTelemetry span).
+
+    Every method raises:
+        InvalidRequestError: the request is wrong.
+        NotPermittedError: the caller is not known or not allowed.
+        UnavailableError: the vault does not answer now.
+        VaultCallError: everything else; the base of these three.
+    """
+
+    async def tokenize(
+        self,
+        subjects: Iterable[Subject | tuple[str, Mapping[str, str]]],
+        *,
+        idempotency_key: str | None = None,
+        all_or_nothing: bool = False,
+        timeout: float | None = None,
+        traceparent: str | None = None,
+    ) -> results.TokenizeOutcome:
+        """Stores values and returns a token, or the cause of refusal, for each.
+
+        Args:
+            subjects: consumers, each with field type to value.
+            idempotency_key: 16 to 128 characters of [A-Za-z0-9._:-]; a fresh UUID
+                if none is given. Kept over retries. After an UnavailableError, the
+                same subjects with the error's `idempotency_key` have one effect.
+            all_or_nothing: store nothing unless everything can be stored.
+            timeout: seconds for the whole of it, retries and their waits included.
+            traceparent: W3C; None takes that of the current OpenTelemetry span.
+
+        More than 500 subjects or 1,000 values go in several calls, one after the
+        other, with keys KEY.1, KEY.2 …; if one fails, those before it stand, and
+        the repetition with KEY finds them. With all_or_nothing nothing is split:
+        too many is an InvalidRequestError.
+        """
+        return await self._run(
+            self._calls.tokenize(
+                subjects,
+                idempotency_key=idempotency_key,
+                all_or_nothing=all_or_nothing,
+                timeout=timeout,
+                traceparent=traceparent,
+            )
+        )
+
+    async def detokenize(
+        self,
+        purpose: str,
+        tokens: Iterable[str | Wanted],
+        *,
+        view: View | None = None,
+        all_or_nothing: bool = False,
+        timeout: float | None = None,
+        traceparent: str | None = None,
+    ) -> results.DetokenizeOutcome:
+        """Returns the value, or the cause of refusal, for each token.
+
+        Args:
+            purpose: a purpose of the policy bundle, such as "delivery".
+            tokens: bare, or with the view wanted of each.
+            view: wanted of the bare ones; None asks for the most that policy allows.
+            all_or_nothing: return nothing unless everything may be returned.
+            timeout: seconds for the whole of it, retries and their waits included.
+            traceparent: W3C; None takes that of the current OpenTelemetry span.
+
+        More than 1,000 tokens go in several calls, except with all_or_nothing.
+        """
+        return await self._run(
+            self._calls.detokenize(
+                purpose,
+                tokens,
+                view=view,
+                all_or_nothing=all_or_nothing,
+                timeout=timeout,
+                traceparent=traceparent,
+            )
+        )
+
+    async def list_entries(
+        self,
+        *,
+        timeout: float | None = None,
+        traceparent: str | None = None,
+        **filters: Unpack[EntryFilters],
+    ) -> AsyncIterator[results.Entry]:
+        """The audit log's entries, newest first; asks for further pages by itself.
+
+        `timeout` is that of each page.
+        """
+        request = requests.entries_request(filters)
+        while True:
+            for entry in await self._run(
+                self._calls.entries_page(request, timeout=timeout, traceparent=traceparent)
+            ):
+                yield entry
+            if not request.page_token:
+                return
+
+    async def get_bundle(
+        self, *, timeout: float | None = None, traceparent: str | None = None
+    ) -> results.Bundle:
+        """The policy bundle that decides now."""
+        return await self._run(self._calls.get_bundle(timeout=timeout, traceparent=traceparent))
+
+    async def reload_bundle(
+        self, *, timeout: float | None = None, traceparent: str | None = None
+    ) -> results.Reloaded:
+        """Has the vault read its policy folder again.
+
+        A broken bundle is a VaultCallError of reason BUNDLE_INVALID, whose
+        violations name file, line and fault; the old one keeps deciding.
+        """
+        return await self._run(self._calls.reload_bundle(timeout=timeout, traceparent=traceparent))
+
+    async def check_health(self, service: str = "", *, timeout: float | None = None) -> Health:
+        """How the vault, or one of its services, says it is. Never tried again."""
+        return await self._run(self._calls.check_health(service, timeout=timeout))
+
+    async def close(self) -> None:
+        """Closes the connection; calls under way in other tasks are cancelled."""
+        for channel in self._channels.close():
+            await channel.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def _run(self, steps: Steps[ResultT]) -> ResultT:
+        outcome: Outcome = None
+        while True:
+            try:
+                step = steps.send(outcome)
+            except StopIteration as end:
+                return cast("ResultT", end.value)
+            outcome = await self._do(step)
+
+    async def _do(self, step: Step) -> Outcome:
+        match step:
+            case Pause(seconds=seconds):
+                await asyncio.sleep(seconds)
+                return None
+            case Attempt():
+                return await self._send(step)
+
+    async def _send(self, attempt: Attempt) -> Outcome:
+        lease, done = self._channels.take()
+        try:
+            for channel in done:
+                await channel.close()
+            # Without serialisers, requests and answers are bytes.
+            send: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
+            send = lease.channel.unary_unary(f"/{attempt.rpc}")
+            return await send(attempt.request, timeout=attempt.timeout, metadata=attempt.metadata)
+        except grpc.RpcError as error:
+            return call_error(error)
+        finally:
+            for channel in self._channels.give_back(lease):
+                await channel.close()
+
+    @staticmethod
+    def _open(
+        address: str, credentials: grpc.ChannelCredentials, options: tuple[Option, ...]
+    ) -> grpc.aio.Channel:
+        return grpc.aio.secure_channel(address, credentials, options)
