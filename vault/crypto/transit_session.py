@@ -1,0 +1,244 @@
+"""Being somebody to Transit: log in, keep the token, ask. Synchronous, for worker threads.
+
+Guarantees: a token is renewed at half its life; one that expired or was revoked is
+replaced once, by one thread, and the question asked again; a right that was withdrawn is
+told from that by asking the token about itself (both are a 403); a root token is refused.
+Leaves to `transit`: HTTP (`send`), threads, time limits, health.
+"""
+
+import logging
+import random
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from vault.clock import Clock
+from vault.crypto.transit_batch import Result, UnwrapItem, WrapItem, batch_body, batch_results
+from vault.crypto.transit_errors import (
+    BAD_REQUEST,
+    FORBIDDEN,
+    NOT_FOUND,
+    OK,
+    failure,
+    key_store_error,
+)
+from vault.crypto.transit_settings import TokenFile, TransitSettings
+from vault.errors import Reason, VaultError
+
+_log = logging.getLogger(__name__)
+
+
+class Send(Protocol):
+    """One HTTP request below `/v1/`."""
+
+    def __call__(
+        self, method: str, path: str, body: dict[str, object] | None, token: str | None
+    ) -> tuple[int, dict[str, object]]:
+        """Status and JSON document ({} if there is none).
+
+        Raises:
+            VaultError: KEY_STORE_UNAVAILABLE: no answer.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Lease:
+    """A token and how long it lasts; `renew_ns` is monotonic, None for one without end."""
+
+    token: str = field(repr=False)
+    ttl_seconds: int
+    is_renewable: bool
+    renew_ns: int | None
+
+
+class TransitSession:
+    """One token, used by several threads. Every method may raise VaultError (KEY_STORE_*)."""
+
+    def __init__(self, settings: TransitSettings, *, clock: Clock, send: Send) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._send = send
+        self._login_lock = threading.Lock()
+        self._lease: _Lease | None = None
+        self._file_stamp: tuple[int, int, int] | None = None
+
+    def batch(self, verb: str, tenant: str, items: Sequence[WrapItem | UnwrapItem]) -> list[Result]:
+        """One result per item, in order."""
+        path = f"{self._settings.mount}/{verb}/{self._settings.root_key(tenant)}"
+        status, document = self._authorised("post", path, batch_body(items))
+        # A batch of which every item failed is a 400 that still carries the results.
+        if status in (OK, BAD_REQUEST):
+            results = batch_results(document, len(items))
+            if results is not None:
+                return results
+        raise failure(status, document)
+
+    def check_root_key(self, tenant: str) -> None:
+        """Refuse unless the root key is fit, or its settings may not be read."""
+        path = f"{self._settings.mount}/keys/{self._settings.root_key(tenant)}"
+        status, document = self._authorised("get", path, None)
+        if status == FORBIDDEN:
+            _log.warning("transit: may not read the root key's settings, so they go unchecked")
+            return
+        if status == NOT_FOUND:
+            raise VaultError(Reason.KEY_STORE_FAULT, f"tenant {tenant} has no root key")
+        if status != OK:
+            raise failure(status, document)
+        key = _part(document, "data")
+        demands: dict[str, object] = {
+            "type": "aes256-gcm96",
+            "derived": True,
+            "convergent_encryption": False,
+            "exportable": False,
+            "allow_plaintext_backup": False,
+        }
+        for name, wanted in demands.items():
+            # Servers leave `convergent_encryption` out where it does not apply.
+            if key.get(name, False) != wanted:
+                raise VaultError(
+                    Reason.KEY_STORE_FAULT, f"root key of tenant {tenant}: {name} must be {wanted}"
+                )
+
+    def look_up_token(self) -> None:
+        """Refuse unless Transit knows our token."""
+        status, document = self._authorised("get", "auth/token/lookup-self", None)
+        if status != OK:
+            raise failure(status, document)
+
+    def log_in(self) -> None:
+        """Get a first token, or one in place of the present one."""
+        self._replace(self._lease)
+
+    def seconds_to_renewal(self) -> float | None:
+        lease = self._lease
+        if lease is None or lease.renew_ns is None:
+            return None
+        return (lease.renew_ns - self._clock.monotonic_ns()) / 1e9
+
+    def keep_token(self) -> None:
+        """Renew or replace the token if it is time."""
+        lease = self._lease
+        if lease is None or self._stamp() != self._file_stamp:
+            self._replace_while_alive(lease)
+            return
+        due = self.seconds_to_renewal()
+        if due is None or due > 0:
+            return
+        ttl_seconds = 0
+        if lease.is_renewable:
+            status, document = self._send("post", "auth/token/renew-self", {}, lease.token)
+            if status == OK:
+                ttl_seconds = _number(_part(document, "auth").get("lease_duration"))
+            elif status not in (BAD_REQUEST, FORBIDDEN):
+                raise failure(status, document)
+        # A shorter life than before means that the token nears its last hour.
+        if ttl_seconds >= lease.ttl_seconds or isinstance(self._settings.auth, TokenFile):
+            self._lease = self._new_lease(lease.token, lease.ttl_seconds, lease.is_renewable)
+        else:
+            self._replace_while_alive(lease)
+
+    def _replace_while_alive(self, lease: _Lease | None) -> None:
+        """Replace a token that may still be good: if there is no new one, stay with it."""
+        try:
+            self._replace(lease)
+        except VaultError as error:
+            is_refused = error.reason is Reason.KEY_STORE_DENIED
+            if lease is None or not is_refused or not self._is_alive(lease):
+                raise
+            _log.warning("transit: no new token, the present one still works")
+            self._lease = self._new_lease(lease.token, lease.ttl_seconds // 4, lease.is_renewable)
+
+    def _authorised(
+        self, method: str, path: str, body: dict[str, object] | None
+    ) -> tuple[int, dict[str, object]]:
+        """Send with our token; if it has expired, once more with a new one."""
+        lease = self._lease or self._replace(None)
+        status, document = self._send(method, path, body, lease.token)
+        # 403 means either; only a token that still knows itself has been denied a right.
+        if status == FORBIDDEN and not self._is_alive(lease):
+            lease = self._replace(lease)
+            status, document = self._send(method, path, body, lease.token)
+        return status, document
+
+    def _is_alive(self, lease: _Lease) -> bool:
+        status, document = self._send("get", "auth/token/lookup-self", None, lease.token)
+        if status not in (OK, FORBIDDEN):
+            raise failure(status, document)
+        return status == OK
+
+    def _replace(self, lease: _Lease | None) -> _Lease:
+        """A token in place of `lease`; threads that come with the same one share the login."""
+        with self._login_lock:
+            if self._lease is None or self._lease is lease:
+                self._lease = self._log_in()
+            return self._lease
+
+    def _log_in(self) -> _Lease:
+        auth = self._settings.auth
+        if isinstance(auth, TokenFile):
+            self._file_stamp = self._stamp()
+            token = _read(auth.path)
+            status, document = self._send("get", "auth/token/lookup-self", None, token)
+            if status != OK:
+                raise failure(status, document)
+            data = _part(document, "data")
+            ttl_seconds, policies = _number(data.get("ttl")), data.get("policies")
+        else:
+            body: dict[str, object] = {
+                "role_id": _read(auth.role_id_file),
+                "secret_id": _read(auth.secret_id_file),
+            }
+            status, document = self._send("post", f"auth/{auth.mount}/login", body, None)
+            if status == BAD_REQUEST:  # "invalid role or secret ID"
+                raise key_store_error(Reason.KEY_STORE_DENIED)
+            if status != OK:
+                raise failure(status, document)
+            data = _part(document, "auth")
+            ttl_seconds, policies = _number(data.get("lease_duration")), data.get("policies")
+            token = str(data.get("client_token") or "")
+        if not token or not isinstance(policies, list):
+            raise key_store_error(Reason.KEY_STORE_FAULT)
+        if "root" in policies:
+            raise VaultError(Reason.KEY_STORE_DENIED, "a root token is not accepted")
+        return self._new_lease(token, ttl_seconds, bool(data.get("renewable")))
+
+    def _new_lease(self, token: str, ttl_seconds: int, is_renewable: bool) -> _Lease:
+        renew_ns = None
+        if ttl_seconds:
+            half = ttl_seconds / 2 * random.uniform(0.8, 1.0)
+            renew_ns = self._clock.monotonic_ns() + int(half * 1e9)
+        return _Lease(token, ttl_seconds, is_renewable, renew_ns)
+
+    def _stamp(self) -> tuple[int, int, int] | None:
+        """Changes when the token file does. A file that is gone for now has not changed."""
+        auth = self._settings.auth
+        if not isinstance(auth, TokenFile):
+            return None
+        try:
+            stat = auth.path.stat()
+        except OSError:
+            return self._file_stamp
+        return stat.st_mtime_ns, stat.st_size, stat.st_ino
+
+
+def _part(document: dict[str, object], name: str) -> dict[str, object]:
+    part = document.get(name)
+    if not isinstance(part, dict):
+        raise key_store_error(Reason.KEY_STORE_FAULT)
+    return part
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _read(path: Path) -> str:
+    """One line of a credential file."""
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeError):
+        pass
+    raise VaultError(Reason.KEY_STORE_DENIED, "a credential file of the key store is unreadable")
