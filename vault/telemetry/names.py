@@ -1,0 +1,317 @@
+"""Every name that telemetry uses, and for each attribute the kind of value it may hold.
+
+`docs/telemetry.md` explains them; a test holds the two together. A name that is
+not here does not leave the process.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from vault.errors import Reason
+from vault.model import Verdict
+from vault.telemetry.kinds import Code, Count, HexId, Kind, Known, ListOf, Number, OperatorText
+
+SCOPE: Final = "pdvault"
+
+# --- Spans ---------------------------------------------------------------------------
+
+RPC_TOKENIZE: Final = "vault.v1.TokenService/Tokenize"
+RPC_DETOKENIZE: Final = "vault.v1.TokenService/Detokenize"
+RPC_LIST_ENTRIES: Final = "vault.v1.AuditService/ListEntries"
+RPC_GET_BUNDLE: Final = "vault.v1.PolicyService/GetBundle"
+RPC_RELOAD_BUNDLE: Final = "vault.v1.PolicyService/ReloadBundle"
+RPC_OTHER: Final = "other"
+"""A method that the service does not have: its name is foreign text."""
+RPCS: Final = frozenset(
+    {
+        RPC_TOKENIZE,
+        RPC_DETOKENIZE,
+        RPC_LIST_ENTRIES,
+        RPC_GET_BUNDLE,
+        RPC_RELOAD_BUNDLE,
+        RPC_OTHER,
+    }
+)
+
+STAGE_DECODE: Final = "decode"
+STAGE_IDENTIFY: Final = "identify"
+STAGE_POLICY: Final = "policy"
+STAGE_LOAD: Final = "load"
+STAGE_UNWRAP: Final = "unwrap"
+STAGE_RESOLVE: Final = "resolve"
+STAGE_SEAL: Final = "seal"
+STAGE_OPEN: Final = "open"
+STAGE_AUDIT: Final = "audit"
+STAGE_COMMIT: Final = "commit"
+STAGE_REPLY: Final = "reply"
+STAGES: Final = frozenset(
+    {
+        STAGE_DECODE,
+        STAGE_IDENTIFY,
+        STAGE_POLICY,
+        STAGE_LOAD,
+        STAGE_UNWRAP,
+        STAGE_RESOLVE,
+        STAGE_SEAL,
+        STAGE_OPEN,
+        STAGE_AUDIT,
+        STAGE_COMMIT,
+        STAGE_REPLY,
+    }
+)
+
+TRIP_POSTGRES_LOAD: Final = "postgres.load"
+TRIP_POSTGRES_COMMIT: Final = "postgres.commit"
+TRIP_TRANSIT_UNWRAP: Final = "transit.unwrap"
+TRIP_TRANSIT_WRAP: Final = "transit.wrap"
+TRIPS: Final = frozenset(
+    {TRIP_POSTGRES_LOAD, TRIP_POSTGRES_COMMIT, TRIP_TRANSIT_UNWRAP, TRIP_TRANSIT_WRAP}
+)
+
+# --- Attributes of spans -------------------------------------------------------------
+
+# OpenTelemetry semantic conventions.
+RPC_SYSTEM: Final = "rpc.system"
+RPC_SERVICE: Final = "rpc.service"
+RPC_METHOD: Final = "rpc.method"
+RPC_STATUS: Final = "rpc.grpc.status_code"
+ERROR_TYPE: Final = "error.type"
+DB_SYSTEM: Final = "db.system.name"
+SERVER_ADDRESS: Final = "server.address"
+SERVER_PORT: Final = "server.port"
+
+# Our own.
+CALL_ID: Final = "pdvault.call.id"
+ENTRY_IDS: Final = "pdvault.entry.ids"
+TENANT: Final = "pdvault.tenant"
+PURPOSE: Final = "pdvault.purpose"
+REASON: Final = "pdvault.reason"
+BUNDLE: Final = "pdvault.bundle"
+POLICIES: Final = "pdvault.policies"
+ITEMS: Final = "pdvault.items"
+ITEMS_ALLOWED: Final = "pdvault.items.allowed"
+ITEMS_REFUSED: Final = "pdvault.items.refused"
+ITEMS_INVALID: Final = "pdvault.items.invalid"
+ITEMS_FAILED: Final = "pdvault.items.failed"
+TRIP_CALLS: Final = "pdvault.trip.calls"
+TRIP_ITEMS: Final = "pdvault.trip.items"
+
+REASON_CODES: Final = frozenset(Reason.__members__)
+VERDICT_CODES: Final = frozenset(Verdict.__members__)
+_COUNT: Final = Count()
+
+SPAN_ATTRIBUTES: Final[dict[str, Kind]] = {
+    RPC_STATUS: _COUNT,
+    ERROR_TYPE: Code(REASON_CODES),
+    CALL_ID: HexId(32),
+    ENTRY_IDS: ListOf(HexId(32), 1000),
+    TENANT: Known("tenants"),
+    PURPOSE: Known("purposes"),
+    REASON: Code(REASON_CODES),
+    BUNDLE: HexId(64),
+    POLICIES: ListOf(Known("policies"), 64),
+    ITEMS: _COUNT,
+    ITEMS_ALLOWED: _COUNT,
+    ITEMS_REFUSED: _COUNT,
+    ITEMS_INVALID: _COUNT,
+    ITEMS_FAILED: _COUNT,
+    TRIP_CALLS: _COUNT,
+    TRIP_ITEMS: _COUNT,
+}
+"""What a call or a trip may say of itself."""
+
+EXPORT_ATTRIBUTES: Final = (
+    RPC_SYSTEM,
+    RPC_SERVICE,
+    RPC_METHOD,
+    DB_SYSTEM,
+    SERVER_ADDRESS,
+    SERVER_PORT,
+)
+"""What the exporter itself adds, from the span's name and the configuration."""
+
+# --- Metrics -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One instrument.
+
+    Attributes:
+        name: dotted.
+        unit: UCUM.
+        form: "counter" only grows; "gauge" goes up and down; "histogram" has buckets.
+        meaning: one line.
+        labels: its attributes, in the order in which readings name them.
+    """
+
+    name: str
+    unit: str
+    form: Literal["counter", "gauge", "histogram"]
+    meaning: str
+    labels: tuple[tuple[str, Kind], ...] = ()
+
+
+_RPC = ("rpc", Code(RPCS))
+_STAGE = ("stage", Code(STAGES))
+_TRIP = ("trip", Code(TRIPS))
+TRANSIT_STATES: Final = frozenset({"ready", "sealed", "unavailable", "denied"})
+RELOAD_OUTCOMES: Final = frozenset({"changed", "unchanged", "refused"})
+DROP_QUEUE_FULL: Final = "queue_full"
+DROP_CLOSED: Final = "closed"
+DROP_FAULT: Final = "fault"
+DROP_FILE: Final = "file_error"
+DROP_SLOW: Final = "collector_slow"
+DROP_DEADLINE: Final = "collector_deadline"
+DROP_UNAVAILABLE: Final = "collector_unavailable"
+DROP_REJECTED: Final = "collector_rejected"
+DROP_CAUSES: Final = frozenset(
+    {
+        DROP_QUEUE_FULL,
+        DROP_CLOSED,
+        DROP_FAULT,
+        DROP_FILE,
+        DROP_SLOW,
+        DROP_DEADLINE,
+        DROP_UNAVAILABLE,
+        DROP_REJECTED,
+    }
+)
+
+CALLS: Final = Metric(
+    "pdvault.calls",
+    "{call}",
+    "counter",
+    "calls answered",
+    (_RPC, ("code", _COUNT)),
+)
+CALL_DURATION: Final = Metric(
+    "pdvault.call.duration",
+    "s",
+    "histogram",
+    "from the first byte decoded to the answer handed over",
+    (_RPC,),
+)
+VERDICTS: Final = Metric(
+    "pdvault.item.verdicts",
+    "{item}",
+    "counter",
+    "items by what became of them",
+    (_RPC, ("verdict", Code(VERDICT_CODES)), ("reason", Code(REASON_CODES))),
+)
+STAGE_DURATION: Final = Metric(
+    "pdvault.stage.duration", "s", "counter", "time that calls spent in a stage, summed", (_STAGE,)
+)
+STAGE_RUNS: Final = Metric(
+    "pdvault.stage.runs", "{run}", "counter", "how often calls went through a stage", (_STAGE,)
+)
+TRIP_COUNT: Final = Metric("pdvault.trips", "{trip}", "counter", "coalesced round trips", (_TRIP,))
+TRIP_BATCH: Final = Metric(
+    "pdvault.trip.batch", "{item}", "counter", "items that trips carried, summed", (_TRIP,)
+)
+TRIP_QUEUE: Final = Metric(
+    "pdvault.trip.queue", "{item}", "gauge", "items that wait for the next trip", (_TRIP,)
+)
+KEY_CACHE_HITS: Final = Metric(
+    "pdvault.key_cache.hits", "{key}", "counter", "subject keys found opened"
+)
+KEY_CACHE_MISSES: Final = Metric(
+    "pdvault.key_cache.misses", "{key}", "counter", "subject keys that Transit had to unwrap"
+)
+KEY_CACHE_EVICTIONS: Final = Metric(
+    "pdvault.key_cache.evictions", "{key}", "counter", "subject keys dropped by a bound"
+)
+KEY_CACHE_SIZE: Final = Metric(
+    "pdvault.key_cache.size", "{key}", "gauge", "opened subject keys in memory"
+)
+TRANSIT_STATE: Final = Metric(
+    "pdvault.transit.state",
+    "1",
+    "gauge",
+    "1 for the state that Transit is in",
+    (("state", Code(TRANSIT_STATES)),),
+)
+AUDIT_FAILURES: Final = Metric(
+    "pdvault.audit.failures",
+    "{commit}",
+    "counter",
+    "audit commits that failed; no value left for them",
+)
+SPANS_DROPPED: Final = Metric(
+    "pdvault.spans.dropped",
+    "{span}",
+    "counter",
+    "spans that did not reach a reader",
+    (("cause", Code(DROP_CAUSES)),),
+)
+ATTRIBUTES_DROPPED: Final = Metric(
+    "pdvault.attributes.dropped",
+    "{attribute}",
+    "counter",
+    "attributes that the allow-list stopped; anything but 0 is a fault of ours",
+)
+LOOP_LAG: Final = Metric(
+    "pdvault.event_loop.lag", "s", "gauge", "longest delay of the event loop since the last reading"
+)
+CERTIFICATE_EXPIRY: Final = Metric(
+    "pdvault.certificate.expiry", "s", "gauge", "time until the server's certificate expires"
+)
+POLICY_RELOADS: Final = Metric(
+    "pdvault.policy.reloads",
+    "{reload}",
+    "counter",
+    "reloads of the policy bundle",
+    (("outcome", Code(RELOAD_OUTCOMES)),),
+)
+METRICS: Final = (
+    CALLS,
+    CALL_DURATION,
+    VERDICTS,
+    STAGE_DURATION,
+    STAGE_RUNS,
+    TRIP_COUNT,
+    TRIP_BATCH,
+    TRIP_QUEUE,
+    KEY_CACHE_HITS,
+    KEY_CACHE_MISSES,
+    KEY_CACHE_EVICTIONS,
+    KEY_CACHE_SIZE,
+    TRANSIT_STATE,
+    AUDIT_FAILURES,
+    SPANS_DROPPED,
+    ATTRIBUTES_DROPPED,
+    LOOP_LAG,
+    CERTIFICATE_EXPIRY,
+    POLICY_RELOADS,
+)
+
+# --- Fields of log lines -------------------------------------------------------------
+
+STATES: Final = TRANSIT_STATES | {"starting", "serving", "not_serving", "stopping", "stopped"}
+LOG_FIELDS: Final[dict[str, Kind]] = {
+    "address": OperatorText(),
+    "attempt": _COUNT,
+    "bundle": HexId(64),
+    "call_id": HexId(32),
+    "code": _COUNT,
+    "count": _COUNT,
+    "duration_ms": Number(),
+    "entry_id": HexId(32),
+    "file": OperatorText(),
+    "line": _COUNT,
+    "port": _COUNT,
+    "process": _COUNT,
+    "purpose": Known("purposes"),
+    "reason": Code(REASON_CODES),
+    "rpc": Code(RPCS),
+    "seconds": Number(),
+    "setting": OperatorText(),
+    "signal": _COUNT,
+    "stage": Code(STAGES),
+    "state": Code(STATES),
+    "tenant": Known("tenants"),
+    "trip": Code(TRIPS),
+    "verdict": Code(VERDICT_CODES),
+    "version": OperatorText(),
+}
+"""What a log line may say besides its event."""

@@ -1,0 +1,213 @@
+"""Spans as JSON lines in one file, for `pdvault audit show` and the demo.
+
+Guarantees: mode 0600, at most about twice `max_bytes` on disk (the file and the one before it),
+and a torn or foreign line never stops a reader. Written by one process, from the
+exporter's thread; readers need no lock. Not evidence: the audit log is.
+
+A line: {"trace_id", "span_id", "parent_id", "name", "kind", "start_ns", "end_ns",
+"error", "attributes", "links": [[trace_id, span_id], …]}; ids in hex, parent_id null for
+a span whose parent is not ours to know, times in Unix nanoseconds.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import StatusCode, format_span_id, format_trace_id
+
+from vault.telemetry import names
+from vault.telemetry.kinds import Value
+
+DEFAULT_MAX_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSpan:
+    """One line. Times are Unix nanoseconds, ids hex."""
+
+    trace_id: str
+    span_id: str
+    parent_id: str | None
+    name: str
+    kind: str
+    start_ns: int
+    end_ns: int
+    error: bool
+    attributes: Mapping[str, Value]
+    links: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SpanNode:
+    """A span and what hangs on it, by time.
+
+    Attributes:
+        linked: the span is no child but a trip of another trace that a link leads to.
+    """
+
+    span: StoredSpan
+    children: tuple["SpanNode", ...] = field(default=())
+    linked: bool = False
+
+
+class SpanFile:
+    """Appends spans to a file; a full file becomes `NAME.1`, and the one before it goes.
+
+    Raises (from the constructor):
+        OSError: the file can't be opened for writing.
+    """
+
+    def __init__(self, path: Path, *, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
+        self._path = path
+        self._max_bytes = max_bytes
+        self._file: int | None = None
+        self._size = 0
+        self._torn = False
+        self.dropped: dict[str, int] = {}
+        """Spans that did not get to the disk, by cause."""
+        self._open()
+
+    def export(self, spans: Sequence[ReadableSpan]) -> None:
+        """Appends; what can't be written is dropped and counted."""
+        data = b"".join(_line(span) for span in spans)
+        try:
+            self._write(data)
+        except OSError:
+            self.dropped[names.DROP_FILE] = self.dropped.get(names.DROP_FILE, 0) + len(spans)
+            self.close()  # opened anew at the next try: the disk may have been exchanged
+
+    def close(self, deadline: float = 0.0) -> None:  # noqa: ARG002 - the sinks' common form
+        """Closes the file. `export` would open it again."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def _write(self, data: bytes) -> None:
+        if self._file is not None and self._size and self._size + len(data) > self._max_bytes:
+            self.close()
+            self._path.replace(_rotated(self._path))
+        file = self._open()
+        if self._torn:  # a line that the disk had no room for must not swallow the next
+            data = b"\n" + data
+        self._torn = True
+        while data:
+            written = os.write(file, data)
+            self._size += written
+            data = data[written:]
+        self._torn = False
+
+    def _open(self) -> int:
+        if self._file is None:
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+            self._file = os.open(self._path, flags, 0o600)
+            self._size = os.fstat(self._file).st_size
+        return self._file
+
+
+def read_spans(path: Path, trace_id: str) -> list[StoredSpan]:
+    """The spans of one trace, and the trips of other traces that its links lead to.
+
+    Args:
+        path: as given to `SpanFile`.
+        trace_id: 32 hex digits.
+
+    Returns:
+        By start; empty if the trace is not there (any more).
+
+    Raises:
+        OSError: the file is there but can't be read.
+    """
+    found = [span for span in _scan(path, {trace_id}) if span.trace_id == trace_id]
+    wanted = {link for span in found for link in span.links}
+    if wanted:
+        linked = _scan(path, {span_id for _, span_id in wanted})
+        found += [span for span in linked if (span.trace_id, span.span_id) in wanted]
+    return sorted(found, key=lambda span: (span.start_ns, span.span_id))
+
+
+def span_tree(spans: Iterable[StoredSpan], trace_id: str) -> tuple[SpanNode, ...]:
+    """Puts what `read_spans` found in order: the roots of the trace, with all below them."""
+    all_spans = list(spans)
+    own = [span for span in all_spans if span.trace_id == trace_id]
+    ids = {span.span_id for span in own}
+    children: dict[str | None, list[StoredSpan]] = {}
+    for span in own:
+        parent = span.parent_id if span.parent_id in ids else None
+        children.setdefault(parent, []).append(span)
+    others = {(span.trace_id, span.span_id): span for span in all_spans}
+
+    def grow(span: StoredSpan) -> SpanNode:
+        below = [grow(child) for child in children.get(span.span_id, ())]
+        below += [
+            SpanNode(others[link], linked=True)
+            for link in span.links
+            if link in others and link[0] != trace_id
+        ]
+        return SpanNode(span, tuple(sorted(below, key=lambda node: node.span.start_ns)))
+
+    return tuple(grow(span) for span in children.get(None, ()))
+
+
+def _scan(path: Path, needles: set[str]) -> Iterator[StoredSpan]:
+    for file in (_rotated(path), path):
+        try:
+            lines = file.open(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            continue
+        with lines:
+            for line in lines:
+                if any(needle in line for needle in needles):
+                    span = _parse(line)
+                    if span is not None:
+                        yield span
+
+
+def _rotated(path: Path) -> Path:
+    return path.with_name(path.name + ".1")
+
+
+def _line(span: ReadableSpan) -> bytes:
+    context = span.context
+    parent = span.parent
+    line = {
+        "trace_id": format_trace_id(context.trace_id),
+        "span_id": format_span_id(context.span_id),
+        "parent_id": format_span_id(parent.span_id) if parent is not None else None,
+        "name": span.name,
+        "kind": span.kind.name,
+        "start_ns": span.start_time,
+        "end_ns": span.end_time,
+        "error": span.status.status_code is StatusCode.ERROR,
+        "attributes": dict(span.attributes or {}),
+        "links": [
+            [format_trace_id(link.context.trace_id), format_span_id(link.context.span_id)]
+            for link in span.links
+        ],
+    }
+    return json.dumps(line, separators=(",", ":")).encode() + b"\n"
+
+
+def _parse(line: str) -> StoredSpan | None:
+    """One line, or None if it is torn."""
+    try:
+        raw = json.loads(line)
+        return StoredSpan(
+            trace_id=str(raw["trace_id"]),
+            span_id=str(raw["span_id"]),
+            parent_id=None if raw["parent_id"] is None else str(raw["parent_id"]),
+            name=str(raw["name"]),
+            kind=str(raw["kind"]),
+            start_ns=int(raw["start_ns"]),
+            end_ns=int(raw["end_ns"]),
+            error=bool(raw["error"]),
+            attributes={
+                str(key): tuple(value) if isinstance(value, list) else value
+                for key, value in raw["attributes"].items()
+            },
+            links=tuple((str(trace), str(span)) for trace, span in raw["links"]),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None

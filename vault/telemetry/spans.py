@@ -1,0 +1,202 @@
+"""Turns a record into OpenTelemetry spans, and stops what is not on the allow-list.
+
+This is the one place where attributes are judged: an unknown key, a value of the
+wrong kind or a name that is not in `names.py` does not get past it, and is counted.
+No I/O; runs on the exporter's thread.
+"""
+
+from collections.abc import Callable, Mapping
+
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import Link as SpanLink
+from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
+
+from vault.telemetry import names
+from vault.telemetry.kinds import Value, Vocabulary
+from vault.telemetry.trace import CallTrace, Link, TripTrace, stage_span_id
+
+# Statuses that are the service's fault (semantic conventions for gRPC server spans):
+# UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE, DATA_LOSS.
+_SERVER_FAULTS = frozenset({2, 4, 12, 13, 14, 15})
+_RECORDED = TraceFlags(TraceFlags.SAMPLED)
+_UNSET = Status(StatusCode.UNSET)
+_ERROR = Status(StatusCode.ERROR)
+
+
+class AttributeRefusedError(Exception):
+    """In strict mode: something that is not on the allow-list. Names the key, never the value."""
+
+
+class SpanBuilder:
+    """Builds spans from records.
+
+    Args:
+        resource: who we are.
+        version: of the service, for the instrumentation scope.
+        words: gives the words of the policy bundle in force.
+        trip_attributes: per trip name, what is known from configuration:
+            `db.system.name`, `server.address`, `server.port`.
+        strict: raise at what the allow-list stops. For tests.
+    """
+
+    def __init__(
+        self,
+        *,
+        resource: Resource,
+        version: str,
+        words: Callable[[], Vocabulary],
+        trip_attributes: Mapping[str, Mapping[str, str | int]],
+        strict: bool = False,
+    ) -> None:
+        self._resource = resource
+        self._scope = InstrumentationScope(names.SCOPE, version)
+        self._words = words
+        self._trip_attributes = trip_attributes
+        self._strict = strict
+        self.refused = 0
+        """Attributes and names that the allow-list stopped."""
+
+    def build(self, record: CallTrace | TripTrace) -> list[ReadableSpan]:
+        """The spans of one record, the outermost first.
+
+        Raises:
+            AttributeRefusedError: in strict mode only.
+        """
+        if isinstance(record, CallTrace):
+            return self._call(record)
+        return [self._trip(record)]
+
+    def _call(self, call: CallTrace) -> list[ReadableSpan]:
+        trace_id = int.from_bytes(call.trace_id)
+        context = SpanContext(trace_id, int.from_bytes(call.span_id), False, _RECORDED)
+        parent = (
+            SpanContext(trace_id, int.from_bytes(call.parent_span_id), True, _RECORDED)
+            if call.parent_span_id is not None
+            else None
+        )
+        name = self._known(call.name, names.RPCS)
+        service, _, method = name.rpartition("/")
+        attributes: dict[str, Value] = {
+            names.RPC_SYSTEM: "grpc",
+            names.RPC_SERVICE: service,
+            names.RPC_METHOD: method,
+            names.RPC_STATUS: call.status,
+        }
+        self._judge(call.attributes, attributes)
+        # Marks are on a clock that is never set back; the wall clock is read once.
+        shift = call.unix_ns - call.start_ns
+        spans = [
+            self._span(
+                name,
+                context=context,
+                parent=parent,
+                kind=SpanKind.SERVER,
+                attributes=attributes,
+                links=_links(call.links, -1),
+                status=_ERROR if call.status in _SERVER_FAULTS else _UNSET,
+                start=call.unix_ns,
+                end=call.end_ns + shift,
+            )
+        ]
+        ends = [start for _, start in call.marks[1:]] + [call.end_ns]
+        for index, ((stage, start), end) in enumerate(zip(call.marks, ends, strict=False)):
+            span_id = int.from_bytes(stage_span_id(call.span_id, index))
+            spans.append(
+                self._span(
+                    self._known(stage, names.STAGES),
+                    context=SpanContext(trace_id, span_id, False, _RECORDED),
+                    parent=context,
+                    kind=SpanKind.INTERNAL,
+                    attributes={},
+                    links=_links(call.links, index) if call.links else (),
+                    status=_UNSET,
+                    start=start + shift,
+                    end=end + shift,
+                )
+            )
+        return spans
+
+    def _trip(self, trip: TripTrace) -> ReadableSpan:
+        trace_id = int.from_bytes(trip.trace_id)
+        name = self._known(trip.name, names.TRIPS)
+        attributes: dict[str, Value] = {
+            **self._trip_attributes.get(name, {}),
+            names.TRIP_CALLS: trip.calls,
+        }
+        if trip.error is not None:
+            attributes[names.ERROR_TYPE] = trip.error.name
+        self._judge(trip.attributes, attributes)
+        return self._span(
+            name,
+            context=SpanContext(trace_id, int.from_bytes(trip.span_id), False, _RECORDED),
+            parent=SpanContext(trace_id, int.from_bytes(trip.parent_span_id), False, _RECORDED)
+            if trip.parent_span_id is not None
+            else None,
+            kind=SpanKind.CLIENT,
+            attributes=attributes,
+            links=_links(trip.links, -1),
+            status=_UNSET if trip.error is None else _ERROR,
+            start=trip.unix_ns,
+            end=trip.unix_ns + trip.end_ns - trip.start_ns,
+        )
+
+    def _span(
+        self,
+        name: str,
+        *,
+        context: SpanContext,
+        parent: SpanContext | None,
+        kind: SpanKind,
+        attributes: Mapping[str, Value],
+        links: tuple[SpanLink, ...],
+        status: Status,
+        start: int,
+        end: int,
+    ) -> ReadableSpan:
+        return ReadableSpan(
+            name,
+            context=context,
+            parent=parent,
+            resource=self._resource,
+            attributes=attributes,
+            links=links,
+            kind=kind,
+            status=status,
+            start_time=start,
+            end_time=end,
+            instrumentation_scope=self._scope,
+        )
+
+    def _judge(self, given: Mapping[str, Value], into: dict[str, Value]) -> None:
+        words = self._words() if given else None
+        for key, value in given.items():
+            kind = names.SPAN_ATTRIBUTES.get(key)
+            if kind is not None and words is not None and kind.admits(value, words):
+                into[key] = value
+            else:
+                self._refuse(key if kind is not None else "unknown key")
+
+    def _known(self, name: str, known: frozenset[str]) -> str:
+        if name in known:
+            return name
+        self._refuse("unknown name")
+        return names.RPC_OTHER
+
+    def _refuse(self, what: str) -> None:
+        self.refused += 1
+        if self._strict:
+            raise AttributeRefusedError(f"the allow-list stopped: {what}")
+
+
+def _links(links: list[Link], stage: int) -> tuple[SpanLink, ...]:
+    return tuple(
+        SpanLink(
+            SpanContext(
+                int.from_bytes(link.trace_id), int.from_bytes(link.span_id), False, _RECORDED
+            )
+        )
+        for link in links
+        if link.stage == stage
+    )
