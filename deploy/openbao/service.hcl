@@ -1,0 +1,23 @@
+# What the pdvault service may do in OpenBao or Vault. Nothing else: it can't make, rotate,
+# export or delete keys, and `update` without `create` keeps a mistyped name from making one.
+
+path "transit/encrypt/pdv-*" {
+  capabilities = ["update"]
+}
+
+path "transit/decrypt/pdv-*" {
+  capabilities = ["update"]
+}
+
+path "transit/keys/pdv-*" {
+  capabilities = ["read"]
+}
+
+# Its own token: is it still good, and for longer.
+path "auth/token/lookup-self" {
+  capabilities = ["read"]
+}
+
+path "auth/token/renew-self" {
+  capabilities = ["update"]
+}

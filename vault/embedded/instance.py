@@ -1,0 +1,198 @@
+"""Everything that the service needs to run on one machine: PKI, PostgreSQL, OpenBao.
+
+Guarantees: one user per state folder, servers started side by side and stopped in reverse
+order, nothing left running. Leaves running the service itself to its caller, between
+`start` and `stop` (see `settings` for what it is to be given).
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+from vault.embedded import pki
+from vault.embedded.bao_setup import ROOT_KEYS, TRANSIT_MOUNT
+from vault.embedded.openbao import OpenBao
+from vault.embedded.pki import Pki
+from vault.embedded.postgres import AUDIT_READER, OWNER, SERVICE, Postgres
+from vault.embedded.state import EmbeddedError, StateFolder
+
+_Part = TypeVar("_Part")
+Progress = Callable[[str], None]
+"""Called with the name of each phase as it begins, from several threads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Addresses and files; the files hold the secrets, this holds none.
+
+    Attributes:
+        owner_url_file: the login for migrations; service_url_file and audit_reader_url_file
+            those for the service.
+        transit_keys: names of the root keys, one per tenant: `pdv-TENANT`.
+        server_certificate_folder: tls.crt, tls.key and ca.crt of the service; ca.crt is
+            also what signs the clients' certificates.
+    """
+
+    state: Path
+    owner_url_file: Path
+    service_url_file: Path
+    audit_reader_url_file: Path
+    transit_address: str
+    transit_ca_file: Path
+    transit_mount: str
+    transit_role_id_file: Path
+    transit_secret_id_file: Path
+    transit_keys: tuple[str, ...]
+    server_certificate_folder: Path
+    clients_folder: Path
+    trust_domain: str
+
+
+class EmbeddedInstance:
+    """The private servers of one state folder."""
+
+    def __init__(
+        self,
+        state_dir: Path,
+        *,
+        progress: Progress = lambda _phase: None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.state_dir = state_dir
+        self.timings: dict[str, float] = {}
+        """Seconds per phase of the last start and stop."""
+        self._progress = progress
+        self._monotonic = monotonic
+        self._state: StateFolder | None = None
+        self._postgres: Postgres | None = None
+        self._openbao: OpenBao | None = None
+        self._pki: Pki | None = None
+
+    @property
+    def postgres(self) -> Postgres:
+        return _started(self._postgres)
+
+    @property
+    def openbao(self) -> OpenBao:
+        return _started(self._openbao)
+
+    @property
+    def pki(self) -> Pki:
+        return _started(self._pki)
+
+    def start(self) -> None:
+        """Lock the folder, issue certificates, start both servers at the same time.
+
+        Raises:
+            EmbeddedError: it can't; nothing is left running, and the folder is free again.
+        """
+        state = StateFolder.open(self.state_dir)
+        self._state = state
+        try:
+            root = state.root
+            self._pki = Pki(root / "certs")
+            self._postgres = Postgres(root / "postgres", lock_fd=state.lock_fd)
+            self._openbao = OpenBao(
+                root / "openbao",
+                certificate=self._pki.files(pki.OPENBAO).folder,
+                lock_fd=state.lock_fd,
+            )
+            self._check_nothing_lost(state)
+            with self._phase("certificates"):
+                self._pki.ensure()
+            with ThreadPoolExecutor(2, thread_name_prefix="embedded") as pool:
+                starts = [
+                    pool.submit(self._run, "PostgreSQL", self._postgres.start),
+                    pool.submit(self._run, "OpenBao", self._openbao.start),
+                ]
+            for start in starts:
+                start.result()
+            if not state.is_complete:
+                state.set_complete()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stop the servers and free the folder. Harmless when nothing runs."""
+        with suppress(EmbeddedError), self._phase("stop"):
+            if self._openbao is not None:
+                self._openbao.stop()
+            if self._postgres is not None:
+                self._postgres.stop()
+        if self._state is not None:
+            self._state.close()
+            self._state = None
+
+    def dead_servers(self) -> tuple[str, ...]:
+        """The names of servers that have ended though they should run."""
+        running = {"PostgreSQL": self.postgres.is_running, "OpenBao": self.openbao.is_running}
+        return tuple(name for name, is_running in running.items() if not is_running)
+
+    def settings(self) -> Settings:
+        """What the service, its migrations and its clients are to be given."""
+        root = _started(self._state).root
+        return Settings(
+            state=root,
+            owner_url_file=self.postgres.url_file(OWNER),
+            service_url_file=self.postgres.url_file(SERVICE),
+            audit_reader_url_file=self.postgres.url_file(AUDIT_READER),
+            transit_address=self.openbao.address,
+            transit_ca_file=self.pki.authority_file,
+            transit_mount=TRANSIT_MOUNT,
+            transit_role_id_file=self.openbao.role_id_file,
+            transit_secret_id_file=self.openbao.secret_id_file,
+            transit_keys=ROOT_KEYS,
+            server_certificate_folder=self.pki.files(pki.SERVICE).folder,
+            clients_folder=self.pki.folder,
+            trust_domain=pki.TRUST_DOMAIN,
+        )
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def _check_nothing_lost(self, state: StateFolder) -> None:
+        """Never make a part anew beside an old one: new keys don't open old rows."""
+        parts = {
+            "postgres": self.postgres.is_set_up,
+            "openbao": self.openbao.is_set_up,
+            "certs": self.pki.authority_file.exists(),
+        }
+        lost = [name for name, is_there in parts.items() if not is_there]
+        if state.is_complete and lost:
+            raise EmbeddedError(
+                f"{', '.join(lost)} of {state.root} is gone; restore it or choose another folder"
+            )
+
+    def _run(self, phase: str, start: Callable[[], None]) -> None:
+        with self._phase(phase):
+            start()
+
+    @contextmanager
+    def _phase(self, name: str) -> Iterator[None]:
+        self._progress(name)
+        began = self._monotonic()
+        try:
+            yield
+        finally:
+            self.timings[name] = self._monotonic() - began
+
+
+def _started(part: _Part | None) -> _Part:
+    if part is None:
+        raise EmbeddedError("the embedded instance was not started")
+    return part
