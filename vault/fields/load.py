@@ -119,7 +119,7 @@ class _Reader:
         retention = self.number(path, declared, "retention_days", MAX_RETENTION_DAYS)
         normalisers = self.steps(path, declared, "normalise", NORMALISERS)
         validators = self.steps(path, declared, "validate", VALIDATORS)
-        renderers = self.views((*path, "views"), declared.get("views"))
+        renderers = self.views((*path, "views"), declared["views"]) if "views" in declared else {}
         validate = declared.get("validate")
         names = [_names(step) for step in validate] if isinstance(validate, list) else []
         if max_chars > MAX_PATTERN_CHARS and ("pattern",) in names:
@@ -184,8 +184,6 @@ class _Reader:
 
     def views(self, path: Path, entries: object) -> dict[View, Renderer]:
         """View by view, the one that says most first. Only `full` shows all."""
-        if entries is None:
-            return {}
         if not isinstance(entries, dict):
             self.fault(path, "must be a mapping")
             return {}
