@@ -109,7 +109,7 @@ class Calls:
     ) -> Steps[results.TokenizeOutcome]:
         deadline, metadata = self._deadline(timeout), trace_metadata(traceparent)
         asked = requests.read_subjects(subjects)
-        key = idempotency_key or requests.new_idempotency_key()
+        key = requests.new_idempotency_key() if idempotency_key is None else idempotency_key
         done: list[results.SubjectTokens] = []
         call_ids: list[str] = []
         for request in requests.tokenize_requests(

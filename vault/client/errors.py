@@ -15,7 +15,7 @@ from typing import Protocol, Self, cast
 
 import grpc
 from google.protobuf.message import DecodeError
-from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]  # ships .pyi, no py.typed
+from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from vault.errors import Reason, Violation
@@ -65,7 +65,7 @@ class VaultCallError(Exception):
         self.idempotency_key = idempotency_key
 
     def moved(self, field: str, offset: int, idempotency_key: str | None) -> Self:
-        """The same error, seen from the whole of which the call was a part.
+        """The same error, without its cause, seen from the whole of which the call was a part.
 
         Args:
             field: the repeated field of the request, such as "subjects".
@@ -78,7 +78,7 @@ class VaultCallError(Exception):
                 rf"\b{field}\[(\d+)\]", lambda found: f"{field}[{int(found[1]) + offset}]", text
             )
 
-        moved = type(self)(
+        return type(self)(
             self.reason,
             shift(self.text),
             status=self.status,
@@ -87,8 +87,6 @@ class VaultCallError(Exception):
             retry_after=self.retry_after,
             idempotency_key=idempotency_key,
         )
-        moved.__cause__ = self.__cause__
-        return moved
 
 
 class InvalidRequestError(VaultCallError):
