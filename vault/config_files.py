@@ -68,17 +68,19 @@ def read_file(path: Path, *, max_bytes: int = MAX_FILE_BYTES, is_secret: bool = 
         raise FileError("no such file") from error
     except (OSError, ValueError) as error:
         raise FileError("can't be opened") from error
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         # Judged on the open file, so nobody can change it in between.
-        status = os.fstat(file.fileno())
+        status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise FileError("is not a regular file")
         if is_secret and status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             raise FileError("is open to group or others; a secret needs mode 600 or 400")
-        try:
+        with open(descriptor, "rb", closefd=False) as file:
             data = file.read(max_bytes + 1)
-        except OSError as error:
-            raise FileError("can't be read") from error
+    except OSError as error:
+        raise FileError("can't be read") from error
+    finally:
+        os.close(descriptor)
     if not data.strip():
         raise FileError("is empty")
     if len(data) > max_bytes:

@@ -36,8 +36,8 @@ class ServerConfig:
         str,
         Setting(
             "Marker in every token, such as `prod`, so that tokens of a test system stand out.",
-            pattern=r"[a-z][a-z0-9]{0,7}",
-            form="1 to 8 of a-z 0-9, a letter first",
+            pattern=r"[a-z][a-z0-9]{1,7}",
+            form="2 to 8 of a-z 0-9, a letter first",
         ),
     ]
     reflection: Annotated[
