@@ -17,6 +17,8 @@ SHOWN = [
     ("person_name", View.MASKED, "欧阳娜娜", "欧阳**"),
     ("person_name", View.MASKED, "欧阳", "欧*"),
     ("person_name", View.MASKED, "张 三", "张 *"),
+    ("person_name", View.MASKED, "葛\U000e0100", "*"),
+    ("person_name", View.MASKED, "葛\U000e0100城", "葛\U000e0100*"),
     ("person_name", View.MASKED, "阿迪力·买买提", "阿**·***"),
     ("person_name", View.MASKED, "John Smith", "J*** S****"),
     ("person_name", View.MASKED, "J Smith", "* S****"),

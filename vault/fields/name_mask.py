@@ -20,14 +20,15 @@ _DOTS = "·•・‧."
 
 def mask_name(name: str) -> str:
     """张三 as 张*, 欧阳娜娜 as 欧阳**, John Smith as J*** S****. One letter alone is hidden."""
-    words = name.split(" ")
-    if _is_han(words[0][:1]):
-        # Whatever follows a Chinese name after a blank is part of it: 张 三.
-        shown = 2 if words[0][:2] in COMPOUND_SURNAMES and len(words[0]) > 2 else 1  # noqa: PLR2004
-        if len(name) <= shown:
-            return _MASK * len(name)
-        return name[:shown] + _hide(name[shown:])
-    return " ".join(map(_mask_word, words))
+    if not _is_han(name[:1]):
+        return " ".join(map(_mask_word, name.split(" ")))
+    # Whatever follows a Chinese name after a blank is part of it: 张 三.
+    split = characters(name)
+    is_compound = "".join(split[:2]) in COMPOUND_SURNAMES and len(split) > 2  # noqa: PLR2004
+    shown = 2 if is_compound else 1
+    if len(split) <= shown:
+        return _MASK * len(split)
+    return "".join(split[:shown]) + _hide("".join(split[shown:]))
 
 
 def _mask_word(word: str) -> str:

@@ -20,6 +20,7 @@ Normaliser = Callable[[str], str]
 # Dashes that people and keyboards put between digits; NFKC turns the full-width ones into "-".
 _BLANKS_AND_HYPHENS = re.compile(r"[\s\-\u2010-\u2015\u2212]+")
 _PHONE = re.compile(r"\+?[0-9]{3,20}")
+_MOBILE_CN = re.compile(r"(?:\+?86|0086)?(1[3-9][0-9]{9})")
 _PHONE_SEPARATORS = re.compile(r"[\s\-\u2010-\u2015\u2212().]+")
 _DATE = re.compile(r"([0-9]{4})(?:-([0-9]{2})-|/([0-9]{1,2})/|([0-9]{2}))([0-9]{1,2})")
 _DOMAIN = re.compile(
@@ -43,10 +44,7 @@ def _phone(*, default_region: str) -> Normaliser:
     """Numbers of `default_region` in national digits, as dialled at home; others in E.164."""
     country = phonenumbers.country_code_for_region(default_region)
 
-    def normalise(raw: str) -> str:
-        dialled = _PHONE_SEPARATORS.sub("", unicodedata.normalize("NFKC", raw))
-        if not _PHONE.fullmatch(dialled):
-            raise ValueInvalidError(Fault.PHONE)
+    def canonical(dialled: str) -> str:
         try:
             number = phonenumbers.parse(dialled, default_region)
         except phonenumbers.NumberParseException:
@@ -55,6 +53,21 @@ def _phone(*, default_region: str) -> Normaliser:
             return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
         national = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.NATIONAL)
         return "".join(char for char in national if char.isdigit())
+
+    def normalise(raw: str) -> str:
+        dialled = _PHONE_SEPARATORS.sub("", unicodedata.normalize("NFKC", raw))
+        if not _PHONE.fullmatch(dialled):
+            raise ValueInvalidError(Fault.PHONE)
+        mobile = _MOBILE_CN.fullmatch(dialled) if default_region == "CN" else None
+        if mobile:
+            return mobile[1]
+        value = canonical(dialled)
+        # Longer than what was dialled: a land line without its leading 0, or, far more
+        # often, a mobile that lost a digit. And what reads differently the second time,
+        # as digits that begin like a country code do, is no number to be sure of.
+        if len(value) > len(dialled) or canonical(value) != value:
+            raise ValueInvalidError(Fault.PHONE)
+        return value
 
     return normalise
 
