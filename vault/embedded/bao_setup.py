@@ -14,7 +14,9 @@ from vault.embedded.state import EmbeddedError
 SERVICE = "pdvault-service"
 OPERATOR = "pdvault-operator"
 TRANSIT_MOUNT = "transit"
-ROOT_KEYS = ("pdv-demo-shop", "pdv-other-shop")
+KEY_PREFIX = "pdv-"
+"""What the name of a tenant's root key begins with, as `service.hcl` has it."""
+TENANTS = ("demo-shop", "other-shop")
 _TOKEN_TTL = "1h"  # noqa: S105  a duration
 _OPERATOR_POLICY = 'path "sys/seal" { capabilities = ["update", "sudo"] }\n'
 _PACKAGE = Path(__file__).parent
@@ -35,10 +37,10 @@ def set_up(api: BaoApi, folder: Path) -> None:
         EmbeddedError: OpenBao refused.
     """
     api.call("POST", f"sys/mounts/{TRANSIT_MOUNT}", {"type": "transit"})
-    for key in ROOT_KEYS:
+    for tenant in TENANTS:
         api.call(
             "POST",
-            f"{TRANSIT_MOUNT}/keys/{key}",
+            f"{TRANSIT_MOUNT}/keys/{KEY_PREFIX}{tenant}",
             {"type": "aes256-gcm96", "derived": True, "exportable": False},
         )
     api.call("PUT", f"sys/policies/acl/{SERVICE}", {"policy": service_policy()})

@@ -9,48 +9,23 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
 from vault.embedded import pki
-from vault.embedded.bao_setup import ROOT_KEYS, TRANSIT_MOUNT
+from vault.embedded.bao_setup import KEY_PREFIX, TRANSIT_MOUNT
+from vault.embedded.config_file import Settings, config_text, last_port
+from vault.embedded.files import write_file
 from vault.embedded.openbao import OpenBao
 from vault.embedded.pki import Pki
+from vault.embedded.ports import free_port
 from vault.embedded.postgres import AUDIT_READER, OWNER, SERVICE, Postgres
 from vault.embedded.state import EmbeddedError, StateFolder
 
 _Part = TypeVar("_Part")
 Progress = Callable[[str], None]
 """Called with the name of each phase as it begins, from several threads."""
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """Addresses and files; the files hold the secrets, this holds none.
-
-    Attributes:
-        owner_url_file: the login for migrations; service_url_file and audit_reader_url_file
-            those for the service.
-        transit_keys: names of the root keys, one per tenant: `pdv-TENANT`.
-        server_certificate_folder: tls.crt, tls.key and ca.crt of the service; ca.crt is
-            also what signs the clients' certificates.
-    """
-
-    state: Path
-    owner_url_file: Path
-    service_url_file: Path
-    audit_reader_url_file: Path
-    transit_address: str
-    transit_ca_file: Path
-    transit_mount: str
-    transit_role_id_file: Path
-    transit_secret_id_file: Path
-    transit_keys: tuple[str, ...]
-    server_certificate_folder: Path
-    clients_folder: Path
-    trust_domain: str
 
 
 class EmbeddedInstance:
@@ -143,13 +118,13 @@ class EmbeddedInstance:
             service_url_file=self.postgres.url_file(SERVICE),
             audit_reader_url_file=self.postgres.url_file(AUDIT_READER),
             transit_address=self.openbao.address,
-            transit_ca_file=self.pki.authority_file,
             transit_mount=TRANSIT_MOUNT,
             transit_role_id_file=self.openbao.role_id_file,
             transit_secret_id_file=self.openbao.secret_id_file,
-            transit_keys=ROOT_KEYS,
+            transit_key_prefix=KEY_PREFIX,
             server_certificate_folder=self.pki.files(pki.SERVICE).folder,
             clients_folder=self.pki.folder,
+            authority_file=self.pki.authority_file,
             trust_domain=pki.TRUST_DOMAIN,
         )
 
@@ -181,6 +156,18 @@ class EmbeddedInstance:
     def _run(self, phase: str, start: Callable[[], None]) -> None:
         with self._phase(phase):
             start()
+
+    def write_config(self, *, policies: Path, port: int | None = None) -> Path:
+        """Write `pdvault.toml`, for `pdvault serve` or for a service within this process.
+
+        Args:
+            policies: folder of the bundle.
+            port: of the service; none: that of the last time if free, or any free one.
+        """
+        path = _started(self._state).root / "pdvault.toml"
+        port = free_port(last_port(path)) if port is None else port
+        write_file(path, config_text(self.settings(), policies=policies, port=port))
+        return path
 
     @contextmanager
     def _phase(self, name: str) -> Iterator[None]:

@@ -5,6 +5,7 @@ durable commits, and a server log that never holds a statement, a parameter or t
 detail of an error, as these hold values. Leaves tables and rights to the migrations.
 """
 
+import re
 import secrets
 import shutil
 import signal
@@ -162,6 +163,24 @@ class Postgres:
             text=sql,
         )
 
+    def create_database(self, name: str, *, template: str = "template0") -> None:
+        """Make a database with the rights of `pdvault`; nobody may be connected to `template`.
+
+        Raises:
+            EmbeddedError: it exists, or the template is in use.
+        """
+        _check_name(name, template)
+        self.execute(
+            f"create database {name} owner {OWNER} template {template};\n"
+            f"revoke all on database {name} from public;\n"
+            f"grant connect on database {name} to {SERVICE}, {AUDIT_READER};\n"
+        )
+
+    def drop_database(self, name: str) -> None:
+        """Remove a database, whoever is connected to it; harmless when there is none."""
+        _check_name(name)
+        self.execute(f"drop database if exists {name} with (force);")
+
     def _launch(self) -> Launch:
         return Launch(
             name="PostgreSQL",
@@ -255,19 +274,18 @@ class Postgres:
                 f"create role {login} login nosuperuser nocreatedb nocreaterole noreplication "
                 f"nobypassrls password '{password}';"
             )
-        self.execute(
-            "\n".join(
-                (
-                    *statements,
-                    f"create database {DATABASE} owner {OWNER};",
-                    f"revoke all on database {DATABASE} from public;",
-                    f"grant connect on database {DATABASE} to {SERVICE}, {AUDIT_READER};",
-                    "revoke connect on database postgres, template1 from public;",
-                )
-            )
-        )
+        statements.append("revoke connect on database postgres, template1 from public;")
+        self.execute("\n".join(statements))
+        self.create_database(DATABASE)
 
 
+def _check_name(*names: str) -> None:
+    for name in names:
+        if not _NAME.fullmatch(name):
+            raise EmbeddedError("a database is named by up to 63 of a-z 0-9 _, a letter first")
+
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 # The working directory, whatever its name. PostgreSQL limits the length of paths, and the user
 # that it runs as need not have a way there: the launcher changed to it before.
 _HERE = "/proc/self/cwd" if Path("/proc/self/cwd").exists() else "."

@@ -1,0 +1,5 @@
+"""Fixtures only."""
+
+from tests.support.embedded import instance
+
+__all__ = ["instance"]

@@ -1,0 +1,141 @@
+"""A whole instance: first start, restart, refusals, and that nothing is ever left running."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support import embedded_holder
+from vault.embedded import EmbeddedError, EmbeddedInstance
+from vault.embedded.postgres import OWNER, SERVICE
+
+_WRAP = {"plaintext": "c2VjcmV0", "context": "c3ViamVjdA=="}
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def _wait_until_gone(pids: list[int], seconds: float = 15) -> list[int]:
+    deadline = time.monotonic() + seconds
+    while (alive := [pid for pid in pids if _is_alive(pid)]) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return alive
+
+
+def _descendants(pid: int) -> list[int]:
+    children: list[int] = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        children += map(int, (task / "children").read_text().split())
+    return [*children, *(below for child in children for below in _descendants(child))]
+
+
+def _transit(instance: EmbeddedInstance, act: str, body: dict[str, str]) -> dict[str, str]:
+    api = instance.openbao.api()
+    api.log_in(
+        instance.openbao.role_id_file.read_text(), instance.openbao.secret_id_file.read_text()
+    )
+    return api.call("POST", f"transit/{act}/pdv-demo-shop", body)["data"]
+
+
+def test_everything_survives_a_restart(tmp_path):
+    """The second process finds rows, keys, certificates and addresses as they were."""
+    phases = []
+    first = EmbeddedInstance(tmp_path / "state", progress=phases.append)
+    with first:
+        assert sorted(phases, key=str.lower) == ["certificates", "OpenBao", "PostgreSQL"]
+        pids = [first.postgres.pid, first.openbao.pid]
+        first.postgres.execute("create table kept (id int); insert into kept values (7);")
+        wrapped = _transit(first, "encrypt", _WRAP)["ciphertext"]
+        settings, urls = first.settings(), [first.postgres.url(login) for login in (OWNER, SERVICE)]
+        certificate = first.pki.files("order").certificate.read_bytes()
+    assert _wait_until_gone(pids, 0) == []
+
+    with EmbeddedInstance(tmp_path / "state") as second:
+        second.postgres.execute("do $$ begin assert (select id from kept) = 7; end $$;")
+        body = {"ciphertext": wrapped, "context": _WRAP["context"]}
+        assert _WRAP["plaintext"] == _transit(second, "decrypt", body)["plaintext"]
+        assert settings == second.settings()
+        assert urls == [second.postgres.url(login) for login in (OWNER, SERVICE)]
+        assert certificate == second.pki.files("order").certificate.read_bytes()
+
+
+def test_a_second_start_on_the_same_folder_is_refused(instance):
+    with pytest.raises(EmbeddedError, match=f"in use by process {os.getpid()}"):
+        EmbeddedInstance(instance.state_dir).start()
+
+    assert instance.dead_servers() == ()
+
+
+def test_nothing_in_the_state_folder_is_open_to_others(instance):
+    """Certificates are public, and lie in private folders like everything else."""
+    instance.write_config(policies=Path())
+    for path in [instance.state_dir, *instance.state_dir.rglob("*")]:
+        mode = path.stat().st_mode & 0o777
+        allowed = 0o700 if path.is_dir() else 0o644 if path.suffix == ".crt" else 0o600
+        with contextlib.suppress(FileNotFoundError):
+            assert not mode & ~allowed, f"{path} has mode {mode:o}"
+
+
+def test_a_lost_part_is_not_made_anew(tmp_path):
+    """A new OpenBao beside old rows would look healthy and open nothing."""
+    with EmbeddedInstance(tmp_path / "state"):
+        pass
+    shutil.rmtree(tmp_path / "state" / "openbao")
+
+    with pytest.raises(EmbeddedError, match=r"openbao of .* is gone"):
+        EmbeddedInstance(tmp_path / "state").start()
+
+    assert not (tmp_path / "state" / "openbao").exists()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ['状态 folder\'s "ünïcode" $HOME %s', "/".join(["long-" * 40] * 8)],
+    ids=["odd", "long"],
+)
+def test_the_folder_may_have_any_name(tmp_path, name):
+    state = tmp_path / name
+    for _ in ("first", "again"):
+        with EmbeddedInstance(state) as instance:
+            instance.postgres.execute("select 1;")
+            _transit(instance, "encrypt", _WRAP)
+
+
+@pytest.mark.parametrize("moment", ["first start", "running"])
+def test_killing_the_parent_leaves_nothing_running(tmp_path, moment):
+    """Also in the middle of a first start, which is then begun anew."""
+    state = tmp_path / "state"
+    holder = subprocess.Popen(
+        [sys.executable, embedded_holder.__file__, str(state)],
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    assert holder.stdout is not None
+    if moment == "running":
+        pids = [*json.loads(holder.stdout.readline())]
+        assert all(map(_is_alive, pids))
+    else:
+        time.sleep(1.2)
+    children = _descendants(holder.pid)
+    assert children
+
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    holder.stdout.close()
+
+    with EmbeddedInstance(state) as instance:
+        instance.postgres.execute("select 1;")
+        _transit(instance, "encrypt", _WRAP)
+        assert _wait_until_gone(children) == []
