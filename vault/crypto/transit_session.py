@@ -149,7 +149,9 @@ class TransitSession:
             if lease is None or not is_refused or not self._is_alive(lease):
                 raise
             _log.warning("transit: no new token, the present one still works")
-            self._lease = self._new_lease(lease.token, lease.ttl_seconds // 4, lease.is_renewable)
+            self._lease = self._new_lease(
+                lease.token, (lease.ttl_seconds + 3) // 4, lease.is_renewable
+            )
 
     def _authorised(
         self, method: str, path: str, body: dict[str, object] | None

@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 _PATH = re.compile(r"[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-]+)*")
-_KEY_PREFIX = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
+_KEY_PREFIX = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 # OpenBao 2.7 refuses a JSON body of 500 items with two strings each; we send three.
 _MAX_BATCH = 300
@@ -82,10 +82,10 @@ class TransitSettings:
         _check_address(self.address)
         if not _PATH.fullmatch(self.mount):
             raise ValueError("mount: not a path of letters, digits, - and _")
-        if self.namespace is not None and not _PATH.fullmatch(self.namespace):
+        if self.namespace is not None and not _PATH.fullmatch(self.namespace.removesuffix("/")):
             raise ValueError("namespace: not a path of letters, digits, - and _")
         if not _KEY_PREFIX.fullmatch(self.key_prefix):
-            raise ValueError("key_prefix: 1 to 31 lower-case letters, digits and -")
+            raise ValueError("key_prefix: 1 to 32 lower-case letters, digits, - and _")
         for name in ("connect_seconds", "read_seconds", "probe_seconds", "grace_seconds"):
             if not 0 < getattr(self, name) <= 3600:  # noqa: PLR2004 an hour, in seconds
                 raise ValueError(f"{name}: above 0 and at most 3600")
