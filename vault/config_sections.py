@@ -96,7 +96,7 @@ class TransitConfig:
             pattern=r"[a-z0-9][a-z0-9_-]{0,31}",
             form="1 to 32 of a-z 0-9 _ -",
         ),
-    ] = "pdvault-"
+    ] = "pdv-"
     ca_file: Annotated[
         Path | None, Setting("CAs of its certificate, in PEM; none: those of the system.")
     ] = None
@@ -106,18 +106,26 @@ class TransitConfig:
     role_id_file: Annotated[Path | None, Setting("AppRole role id. Secret.")] = None
     secret_id_file: Annotated[Path | None, Setting("AppRole secret id. Secret.")] = None
     token_file: Annotated[Path | None, Setting("Token, in place of AppRole. Secret.")] = None
-    connect_timeout_seconds: Annotated[
+    connect_seconds: Annotated[
         float, Setting("Longest wait for a connection.", unit="seconds", low=0.1, high=30)
-    ] = 2.0
-    read_timeout_seconds: Annotated[
+    ] = 1.0
+    read_seconds: Annotated[
         float,
         Setting(
-            "Longest wait for an answer; below `limits.default_deadline_seconds`.",
+            "Longest wait for an answer. Two attempts, each a connection and an answer, end "
+            "before `limits.default_deadline_seconds`.",
             unit="seconds",
             low=0.1,
             high=60,
         ),
-    ] = 4.0
+    ] = 3.0
+    max_batch: Annotated[
+        int, Setting("Most keys in one request.", unit="keys", low=1, high=300)
+    ] = 200
+    threads: Annotated[int, Setting("Most requests under way.", low=1, high=32)] = 4
+    probe_seconds: Annotated[
+        float, Setting("Time between two probes of its health.", unit="seconds", low=0.1, high=60)
+    ] = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
