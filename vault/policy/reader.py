@@ -29,6 +29,11 @@ class Reader:
     def has(self, path: Path) -> bool:
         return self._get(path) is not None
 
+    def length(self, path: Path) -> int:
+        """Of a list; 0 for whatever is not one."""
+        value = self._get(path)
+        return len(value) if isinstance(value, list) else 0
+
     def keys(self, path: Path, required: Collection[str], optional: Collection[str] = ()) -> None:
         """Checks that a mapping has all required keys and no unknown ones."""
         present = self._mapping(path)
