@@ -40,7 +40,6 @@ class TenantKeyRow:
     key_version: int
     wrapped: str
     root_version: int
-    key_salt: bytes = field(repr=False)
     commitment: bytes = field(repr=False)
 
 

@@ -17,38 +17,29 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from vault.errors import Reason, VaultError
+from vault.telemetry.trace import CallTrace
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class Rider(Protocol):
-    """A call that takes part in a trip; it keeps a link to the trip's span."""
+class Trip(Protocol):
+    """The note of one trip under way."""
 
-    def link(self, trip_trace_id: bytes, trip_span_id: bytes) -> None: ...
-
-
-class TripRecorder(Protocol):
-    """Hears of every finished trip; returns the ids of the trip's span."""
-
-    def start_trip(self, name: str) -> "TripSpan": ...
+    def finish(self, *, error: Reason | None) -> None: ...
 
 
-class TripSpan(Protocol):
-    """The span of one trip."""
+class Trips(Protocol):
+    """Takes note of trips, for spans and metrics (`vault.telemetry.trips`)."""
 
-    @property
-    def trace_id(self) -> bytes: ...
-    @property
-    def span_id(self) -> bytes: ...
-    def finish(self, *, riders: int, size: int, error: Reason) -> None: ...
+    def start(self, name: str, riders: Sequence[CallTrace], size: int) -> Trip: ...
 
 
 @dataclass(slots=True, eq=False)
 class _Waiting(Generic[Item, Result]):
     item: Item
     weight: int
-    rider: Rider
+    rider: CallTrace
     done: "asyncio.Future[Result]"
 
 
@@ -59,11 +50,12 @@ class Stage(Generic[Item, Result]):
         name: the trip's span name, from `vault.telemetry.names`.
         trip: makes the round trip; returns one result, or one error, for each item
             in order. An error that it raises is every item's error.
-        recorder: hears of every trip.
+        trips: takes note of every trip.
         max_trip: the most weight one trip takes (an item above it rides alone).
         max_queue: the most weight that may wait.
         lanes: how many trips may be under way at once.
         weigh: an item's weight, at least 1 (tokens to load, rows to write).
+        keep_abandoned: make the trip for an item whose waiter went away before it began.
         is_item_fault: says whether a trip's error may be the fault of one item; such
             a trip is made again item by item, so that one item can't fail the others.
     """
@@ -73,36 +65,36 @@ class Stage(Generic[Item, Result]):
         name: str,
         trip: Callable[[Sequence[Item]], Awaitable[Sequence[Result | VaultError]]],
         *,
-        recorder: TripRecorder,
+        trips: Trips,
         max_trip: int,
         max_queue: int,
         lanes: int = 1,
         weigh: Callable[[Item], int] = lambda _: 1,
+        keep_abandoned: bool = False,
         is_item_fault: Callable[[VaultError], bool] = lambda _: False,
     ) -> None:
         if min(max_trip, max_queue, lanes) < 1:
             raise ValueError("max_trip, max_queue and lanes are at least 1")
         self.name = name
         self._trip = trip
-        self._recorder = recorder
+        self._trips = trips
         self._max_trip = max_trip
         self._max_queue = max_queue
         self._lanes = lanes
         self._weigh = weigh
+        self._keep_abandoned = keep_abandoned
         self._is_item_fault = is_item_fault
         self._queue: deque[_Waiting[Item, Result]] = deque()
         self._queued = 0
         self._under_way: set[asyncio.Task[None]] = set()
         self._closed = False
-        self.trips = 0
-        self.items = 0
 
     @property
     def queued(self) -> int:
         """The weight that waits now."""
         return self._queued
 
-    async def submit(self, item: Item, rider: Rider) -> Result:
+    async def submit(self, item: Item, rider: CallTrace) -> Result:
         """Rides the next trip.
 
         Raises:
@@ -120,7 +112,8 @@ class Stage(Generic[Item, Result]):
         self._queue.append(waiting)
         self._queued += weight
         self._fill_lanes()
-        result: Result = await waiting.done
+        done = asyncio.shield(waiting.done) if self._keep_abandoned else waiting.done
+        result: Result = await done
         return result
 
     async def close(self) -> None:
@@ -167,17 +160,17 @@ class Stage(Generic[Item, Result]):
                 rider.done.set_result(result)
 
     async def _results(self, riders: list[_Waiting[Item, Result]]) -> Sequence[Result | VaultError]:
-        span = self._recorder.start_trip(self.name)
-        for rider in riders:
-            rider.rider.link(span.trace_id, span.span_id)
-        self.trips += 1
-        self.items += len(riders)
-        fault = Reason.INTERNAL
+        note = self._trips.start(
+            self.name,
+            list({id(rider.rider): rider.rider for rider in riders}.values()),
+            sum(rider.weight for rider in riders),
+        )
+        fault: Reason | None = Reason.INTERNAL
         try:
             results = await self._trip([rider.item for rider in riders])
             if len(results) != len(riders):
                 raise VaultError(Reason.INTERNAL, "a trip lost count of its items")
-            fault = Reason.NONE
+            fault = None
             return results
         except VaultError as error:
             fault = error.reason
@@ -188,7 +181,7 @@ class Stage(Generic[Item, Result]):
             internal.__cause__ = error
             return [_own(internal) for _ in riders]
         finally:
-            span.finish(riders=len(riders), size=sum(r.weight for r in riders), error=fault)
+            note.finish(error=fault)
         alone: list[Result | VaultError] = []
         for rider in riders:
             alone.extend(await self._results([rider]))

@@ -79,12 +79,14 @@ class Account:
     Attributes:
         items: a note for each item, in the order of the request.
         subject_id: the subject that a call without items concerns.
+        entry_ids: of the entries that were made.
         is_closed: whether the entries were made (and given to the log).
     """
 
     __slots__ = (
         "bundle_digest",
         "call_id",
+        "entry_ids",
         "field",
         "is_closed",
         "items",
@@ -107,16 +109,19 @@ class Account:
         self.field = ""
         self.subject_id: SubjectId | None = None
         self.items: list[ItemNote] = []
+        self.entry_ids: list[uuid.UUID] = []
         self.is_closed = False
 
     def close(self, ids: EntryIds) -> tuple[EntryRow, ...]:
         """The entries of a call whose every item has its verdict."""
         self.is_closed = True
+        self.entry_ids = []
         return tuple(self._entry(ids, subject, notes) for subject, notes in self._by_subject())
 
     def close_failed(self, ids: EntryIds, reason: Reason, verdict: Verdict) -> tuple[EntryRow, ...]:
         """The entries of a call that ended with an error: none of its items was granted."""
         self.is_closed = True
+        self.entry_ids = []
         for note in self.items:
             if note.verdict in (Verdict.UNSPECIFIED, Verdict.ALLOWED):
                 note.refuse(reason, verdict=verdict)
@@ -144,6 +149,7 @@ class Account:
         if reason is Reason.NONE and notes and all(n.verdict != Verdict.ALLOWED for n in notes):
             verdict, reason = notes[0].verdict, notes[0].reason
         entry_id, time_us = ids.next()
+        self.entry_ids.append(entry_id)
         verdicts = 1 << verdict
         for note in notes:
             verdicts |= 1 << note.verdict

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from vault.authn.issuers import Issuers
 from vault.authn.jwt import verify_bearer
-from vault.authn.mtls import PeerCertificates
+from vault.authn.mtls import PeerCertificate, PeerCertificates
 from vault.clock import Clock
 from vault.errors import Reason, VaultError
 from vault.model import Authentication, Principal, TenantId
@@ -49,6 +49,14 @@ class Identifier:
     def __init__(self, *, certificates: PeerCertificates, clock: Clock) -> None:
         self._certificates = certificates
         self._clock = clock
+
+    def certificate(self, pem: bytes) -> PeerCertificate:
+        """The identity at the other end of the channel, whether or not it may call.
+
+        Raises:
+            VaultError: CERTIFICATE_INVALID or CERTIFICATE_EXPIRED.
+        """
+        return self._certificates.identify(pem)
 
     def identify(
         self,

@@ -61,11 +61,18 @@ STAGES: Final = frozenset(
 )
 
 TRIP_POSTGRES_LOAD: Final = "postgres.load"
+TRIP_POSTGRES_RESOLVE: Final = "postgres.resolve"
 TRIP_POSTGRES_COMMIT: Final = "postgres.commit"
 TRIP_TRANSIT_UNWRAP: Final = "transit.unwrap"
 TRIP_TRANSIT_WRAP: Final = "transit.wrap"
 TRIPS: Final = frozenset(
-    {TRIP_POSTGRES_LOAD, TRIP_POSTGRES_COMMIT, TRIP_TRANSIT_UNWRAP, TRIP_TRANSIT_WRAP}
+    {
+        TRIP_POSTGRES_LOAD,
+        TRIP_POSTGRES_RESOLVE,
+        TRIP_POSTGRES_COMMIT,
+        TRIP_TRANSIT_UNWRAP,
+        TRIP_TRANSIT_WRAP,
+    }
 )
 
 # --- Attributes of spans -------------------------------------------------------------

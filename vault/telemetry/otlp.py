@@ -43,13 +43,14 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
 
 from vault.telemetry import names
+from vault.telemetry.spans import YIELD_S
 
 DEADLINE_S: Final = 3.0  # of one batch
 _IN_FLIGHT: Final = 16  # batches; with one every 0.2 s, a stall reaches the deadline first
 _COURTESY_S: Final = 0.25  # how long one batch waits for a free place, once per stall
 _LOST_AFTER: Final = 4  # deadlines in a row before the channel is made anew
 _MARGIN_S: Final = 0.3  # so that the thread ends before somebody stops waiting for it
-_SPANS_A_SLICE: Final = 32
+_SPANS_A_SLICE: Final = 16
 _OPTIONS: Final = (
     ("grpc.initial_reconnect_backoff_ms", 200),
     # Also the limit of one attempt to connect (20 s otherwise), so that a collector which
@@ -308,7 +309,7 @@ def encode(spans: Sequence[ReadableSpan]) -> ExportTraceServiceRequest:
         scope.scope.version = spans[0].instrumentation_scope.version or ""
     for at, span in enumerate(spans):
         if at % _SPANS_A_SLICE == 0:
-            time.sleep(0)  # lets the event loop have the interpreter, as in export.py
+            time.sleep(YIELD_S)
         context, parent = span.context, span.parent
         out = scope.spans.add(
             trace_id=context.trace_id.to_bytes(16),

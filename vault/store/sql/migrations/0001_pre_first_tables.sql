@@ -40,7 +40,6 @@ create table tenant_keys (
     key_version int not null check (key_version > 0),
     wrapped text not null,
     root_version int not null check (root_version > 0),
-    key_salt bytea not null check (octet_length(key_salt) = 32),
     commitment bytea not null check (octet_length(commitment) = 32),
     created_at timestamptz not null default now(),
     primary key (tenant, kind, key_version)

@@ -20,13 +20,13 @@ returning ref_digest, tenant;
 
 -- name: find_tenant_keys
 -- A tenant's index keys, newest first.
-select key_version, wrapped, root_version, key_salt, commitment
+select key_version, wrapped, root_version, commitment
 from tenant_keys
 where tenant = $1 and kind = 'index'
 order by key_version desc;
 
 -- name: claim_tenant_key
 -- Stores a tenant's first index key, unless another process was first.
-insert into tenant_keys (tenant, kind, key_version, wrapped, root_version, key_salt, commitment)
-values ($1, 'index', $2, $3, $4, $5, $6)
+insert into tenant_keys (tenant, kind, key_version, wrapped, root_version, commitment)
+values ($1, 'index', $2, $3, $4, $5)
 on conflict do nothing;

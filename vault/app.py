@@ -1,0 +1,430 @@
+"""The composition root: builds every part of the service, opens and closes it.
+
+Guarantees: nothing listens before the database, Transit and the policy bundle were found fit;
+what was opened is closed in reverse order, whatever happens. Nothing else in the
+package knows concrete classes of several layers.
+"""
+
+import asyncio
+import contextlib
+import ctypes
+import datetime as dt
+import resource
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from vault import __version__
+from vault.audit.account import Account, EntryIds
+from vault.authn.identify import Identifier
+from vault.authn.issuers import Issuers, IssuersError, load_issuers
+from vault.authn.mtls import PeerCertificates
+from vault.clock import Clock, SystemClock
+from vault.config import Config
+from vault.crypto.keyring import Keyring
+from vault.crypto.transit import AppRole, TokenFile, Transit, TransitSettings
+from vault.errors import Reason, VaultError, Violation
+from vault.model import TenantId, Verdict
+from vault.policy.bundle import Bundle
+from vault.policy.faults import BundleError
+from vault.policy.holder import BundleHolder
+from vault.policy.load import load_bundle
+from vault.rows import Commit, DoneWrite, TokenRow
+from vault.rpc.boundary import Boundary
+from vault.rpc.convert import Limits
+from vault.rpc.health import Check, HealthMonitor
+from vault.rpc.server import GrpcServer, ServerSettings
+from vault.rpc.services import AUDIT_SERVICE, POLICY_SERVICE, TOKEN_SERVICE, Services
+from vault.service.bundles import BundleKeeper
+from vault.service.detokenize import Detokenizer
+from vault.service.index_keys import IndexKeys
+from vault.service.list_entries import EntryLister
+from vault.service.recorder import Recorder
+from vault.service.subject_keys import SubjectKeys
+from vault.service.subjects import Subjects
+from vault.service.tokenize import Tokenizer
+from vault.stage import Stage
+from vault.store.checks import database_faults
+from vault.store.database import Database, PoolSettings
+from vault.store.log import LogReader, LogStore
+from vault.store.values import ValueStore
+from vault.telemetry import Telemetry, names
+from vault.telemetry.kinds import Vocabulary
+from vault.telemetry.logs import Log
+from vault.telemetry.loop_lag import LoopLag
+from vault.telemetry.trips import TripNotes
+
+_log = Log("vault.app")
+
+_RETENTION = dt.timedelta(hours=25)
+"""Idempotency keys are promised for 24 hours; the hour covers clocks and sweeping."""
+_SWEEP_S = 600.0
+_HEALTH_S = 1.0
+_TRIP_ROWS = 4000
+"""Rows in one trip to the database: a millisecond's work, so that nobody waits long."""
+_TRANSPORT_FACTOR = 8
+"""The transport cuts a message off at this many times the limit that explains itself."""
+_PR_SET_DUMPABLE = 4
+
+
+class UnsafeError(Exception):
+    """The service refuses to start.
+
+    Attributes:
+        faults: why, one line each.
+    """
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+class Service:
+    """One running service."""
+
+    def __init__(self, config: Config, *, clock: Clock | None = None) -> None:
+        self._config = config
+        self._clock = clock or SystemClock()
+        self._stack = contextlib.AsyncExitStack()
+        self._issuers: dict[bytes, Issuers] = {}
+        self.port = 0
+        """The port that it listens on, once started."""
+        self._holder: BundleHolder | None = None
+        self._telemetry: Telemetry | None = None
+
+    async def start(self) -> None:
+        """Opens everything, in order; listens last.
+
+        Raises:
+            UnsafeError: a setting of the database is unsafe.
+            BundleError: the policy bundle is broken.
+            VaultError: the database or Transit does not answer or is unfit.
+            OSError: the address or a TLS file can't be used.
+        """
+        try:
+            await self._start()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+
+    async def stop(self) -> None:
+        """Drains and closes everything, in reverse order."""
+        await self._stack.aclose()
+
+    async def reload(self) -> None:
+        """Reads the policy bundle again (SIGHUP). A broken one is logged and left out."""
+        if self._holder is None or self._telemetry is None:
+            return
+        try:
+            bundle, changed = await asyncio.to_thread(self._holder.reload)
+        except BundleError as error:
+            self._telemetry.metrics.count_reload("refused")
+            for fault in error.faults:
+                _log.error("bundle.refused", file=f"{fault.field}: {fault.text}")
+            return
+        self._telemetry.metrics.count_reload("changed" if changed else "unchanged")
+        _log.info("bundle.loaded", bundle=bundle.digest.hex())
+
+    async def _start(self) -> None:
+        config, clock = self._config, self._clock
+        forbid_core_dumps()
+
+        # 1. The rules.
+        holder = await asyncio.to_thread(
+            BundleHolder, config.policy.directory, clock=clock, load=self._load_bundle
+        )
+        self._holder = holder
+
+        # 2. Telemetry.
+        telemetry = Telemetry(
+            version=__version__,
+            words=lambda: _words(holder.current),
+            otlp_endpoint=config.telemetry.otlp_endpoint,
+            otlp_ca_file=config.telemetry.otlp_ca_file,
+            span_queue=config.telemetry.span_queue,
+            span_file=config.telemetry.span_file,
+        )
+        self._telemetry = telemetry
+        self._stack.push_async_callback(asyncio.to_thread, telemetry.close)
+        trips = TripNotes(tracer=telemetry.tracer, metrics=telemetry.metrics)
+
+        # 3. The database: reachable, at this release, and with no more rights than it needs.
+        database = await self._database(config.database.url_file, config.database.pool_max)
+        readers = await self._database(
+            config.database.audit_reader_url_file,
+            config.database.audit_reader_pool_max,
+            custom_plans=True,
+        )
+        faults = await database_faults(database)
+        if faults:
+            raise UnsafeError(faults)
+        values, log = ValueStore(database), LogStore(database)
+
+        # 4. Transit, and the keys that it opened.
+        cache = config.cache
+        keyring = Keyring(
+            max_entries=cache.max_entries,
+            max_age_seconds=cache.max_age_seconds,
+            max_uses=cache.max_uses,
+            clock=clock,
+        )
+        forget: list[Callable[[], None]] = [keyring.clear]
+
+        def forget_keys() -> None:
+            for clear in forget:
+                clear()
+
+        transit = Transit(transit_settings(config), clock=clock, on_lost=forget_keys)
+        await transit.open(holder.current.tenants)
+        self._stack.push_async_callback(transit.close)
+        index_keys = IndexKeys(
+            rows=values, transit=transit, clock=clock, max_age_seconds=cache.max_age_seconds
+        )
+        forget.append(index_keys.clear)
+        for tenant in holder.current.tenants:
+            await index_keys.get(TenantId(tenant))
+
+        # 5. The stages: every round trip is shared.
+        limits = config.limits
+        commits: Stage[Commit, DoneWrite | None] = Stage(
+            names.TRIP_POSTGRES_COMMIT,
+            log.commit,
+            trips=trips,
+            max_trip=_TRIP_ROWS,
+            max_queue=limits.audit_queue,
+            weigh=lambda commit: commit.weight,
+            keep_abandoned=True,
+            is_item_fault=lambda error: error.reason is Reason.INTERNAL,
+        )
+        loads: Stage[Sequence[str], dict[str, TokenRow]] = Stage(
+            names.TRIP_POSTGRES_LOAD,
+            values.load_tokens_of_calls,
+            trips=trips,
+            max_trip=_TRIP_ROWS,
+            max_queue=limits.row_queue,
+            lanes=2,
+            weigh=len,
+        )
+        keys = SubjectKeys(
+            rows=values,
+            transit=transit,
+            keyring=keyring,
+            trips=trips,
+            name=names.TRIP_TRANSIT_UNWRAP,
+            max_trip=2 * transit_settings(config).max_batch,
+            max_queue=limits.key_queue,
+            lanes=2,
+        )
+        subjects = Subjects(
+            rows=values,
+            transit=transit,
+            keyring=keyring,
+            trips=trips,
+            names=(names.TRIP_POSTGRES_RESOLVE, names.TRIP_TRANSIT_WRAP),
+            max_trip=_TRIP_ROWS,
+            max_queue=limits.row_queue,
+        )
+        for stage in (commits, loads, keys.stage, subjects.find_stage, subjects.bind_stage):
+            self._stack.push_async_callback(stage.close)
+
+        # 6. The procedures.
+        ids = EntryIds(clock)
+        recorder = Recorder(commits=commits, ids=ids)
+        services = Services(
+            tokenizer=Tokenizer(
+                environment=config.server.environment,
+                index_keys=index_keys,
+                subjects=subjects,
+                keys=keys,
+                recorder=recorder,
+            ),
+            detokenizer=Detokenizer(rows=loads, keys=keys, recorder=recorder, clock=clock),
+            lister=EntryLister(
+                log=LogReader(readers),
+                index_keys=index_keys,
+                subjects=subjects,
+                recorder=recorder,
+            ),
+            keeper=BundleKeeper(holder=holder, recorder=recorder),
+            holder=holder,
+            limits=Limits(
+                request_bytes=limits.request_bytes,
+                items=limits.items,
+                subjects=limits.subjects,
+                fields_per_subject=limits.fields_per_subject,
+            ),
+        )
+
+        # 7. Health and housekeeping.
+        health = HealthMonitor(
+            services=(TOKEN_SERVICE, AUDIT_SERVICE, POLICY_SERVICE),
+            checks=_checks(database, transit, log, ids),
+            interval_s=_HEALTH_S,
+        )
+        lag = LoopLag()
+        self._watch(telemetry, keyring, lag, (commits, loads, keys.stage, subjects.find_stage))
+        for work in (lag.run(), _expire(keyring), _sweep(log)):
+            task = asyncio.create_task(work)
+            self._stack.push_async_callback(_cancelled, task)
+
+        # 8. Listen.
+        boundary = Boundary(
+            identifier=Identifier(
+                certificates=PeerCertificates(trust_domain=config.server.trust_domain, clock=clock),
+                clock=clock,
+            ),
+            bundles=holder,
+            issuers=lambda bundle: self._issuers[bundle.digest],
+            recorder=recorder,
+            tracer=telemetry.tracer,
+            metrics=telemetry.metrics,
+            clock=clock,
+            max_request_bytes=limits.request_bytes,
+            max_in_flight=limits.in_flight_calls,
+            default_deadline_s=limits.default_deadline_seconds,
+        )
+        server = GrpcServer(
+            ServerSettings(
+                listen_address=config.server.listen_address,
+                port=config.server.port,
+                certificate=config.server.tls_certificate,
+                key=config.server.tls_key,
+                client_ca=config.server.client_ca,
+                reflection=config.server.reflection,
+                max_message_bytes=_TRANSPORT_FACTOR * limits.request_bytes,
+            ),
+            boundary=boundary,
+            methods=services.methods(),
+            health_servicer=health.servicer,
+        )
+        await health.start()
+        self.port = await server.start()
+        self._stack.push_async_callback(server.stop, config.server.drain_seconds)
+        self._stack.push_async_callback(health.stop)
+        _log.info("service.listening", port=self.port, version=__version__)
+
+    def _load_bundle(self, directory: Path) -> Bundle:
+        """A bundle together with its issuers of bearer tokens; both are sound or neither is."""
+        bundle = load_bundle(directory)
+        try:
+            issuers = load_issuers(bundle.issuers_document, bundle.read_file, file="issuers.yaml")
+        except IssuersError as error:
+            raise BundleError([Violation("issuers.yaml", str(error))]) from error
+        current = self._holder.current.digest if self._holder is not None else bundle.digest
+        kept = {digest: each for digest, each in self._issuers.items() if digest == current}
+        self._issuers = {**kept, bundle.digest: issuers}
+        return bundle
+
+    async def _database(
+        self, url_file: Path, max_connections: int, *, custom_plans: bool = False
+    ) -> Database:
+        config = self._config.database
+        url = await asyncio.to_thread(url_file.read_text)
+        database = Database(
+            PoolSettings(
+                url=url.strip(),
+                max_connections=max_connections,
+                connect_timeout=config.connect_timeout_seconds,
+                statement_timeout=config.statement_timeout_seconds,
+                custom_plans=custom_plans,
+            )
+        )
+        await database.open()
+        self._stack.push_async_callback(database.close)
+        return database
+
+    def _watch(
+        self,
+        telemetry: Telemetry,
+        keyring: Keyring,
+        lag: LoopLag,
+        stages: tuple["Stage[Commit, DoneWrite | None]", object, object, object],
+    ) -> None:
+        metrics = telemetry.metrics
+        metrics.watch(names.KEY_CACHE_HITS, lambda: {(): keyring.counts().hits})
+        metrics.watch(names.KEY_CACHE_MISSES, lambda: {(): keyring.counts().misses})
+        metrics.watch(names.KEY_CACHE_SIZE, lambda: {(): keyring.counts().entries})
+        metrics.watch(
+            names.KEY_CACHE_EVICTIONS,
+            lambda: {(): sum(keyring.counts().evictions.values())},
+        )
+        metrics.watch(
+            names.TRIP_QUEUE,
+            lambda: {(stage.name,): stage.queued for stage in stages if isinstance(stage, Stage)},
+        )
+        metrics.watch(names.LOOP_LAG, lag.read)
+
+
+def transit_settings(config: Config) -> TransitSettings:
+    """The configuration's section on Transit, in the terms of its client."""
+    section = config.transit
+    auth: AppRole | TokenFile
+    if section.token_file is not None:
+        auth = TokenFile(section.token_file)
+    elif section.role_id_file is not None and section.secret_id_file is not None:
+        auth = AppRole(section.role_id_file, section.secret_id_file, section.approle_mount)
+    else:
+        raise ValueError("transit: neither a token nor an AppRole")
+    return TransitSettings(
+        address=section.address,
+        auth=auth,
+        mount=section.mount,
+        namespace=section.namespace,
+        ca_file=section.ca_file,
+        key_prefix=section.key_prefix,
+        connect_seconds=section.connect_seconds,
+        read_seconds=section.read_seconds,
+        max_batch=section.max_batch,
+        threads=section.threads,
+        probe_seconds=section.probe_seconds,
+        grace_seconds=config.cache.grace_seconds,
+    )
+
+
+def forbid_core_dumps() -> None:
+    """A crash must not write keys to a disk; nor may another process of ours read our memory."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with contextlib.suppress(OSError, AttributeError):  # Linux only
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def _words(bundle: Bundle) -> Vocabulary:
+    return Vocabulary(purposes=frozenset(bundle.purposes), tenants=frozenset((*bundle.tenants, "")))
+
+
+def _checks(database: Database, transit: Transit, log: LogStore, ids: EntryIds) -> dict[str, Check]:
+    async def database_answers() -> None:
+        async with database.connection() as connection:
+            if await connection.fetchval("select pg_is_in_recovery()"):
+                raise VaultError(Reason.DATABASE_UNAVAILABLE, "the database is a standby")
+
+    async def transit_answers() -> None:
+        down = transit.state
+        if down is not None:
+            raise VaultError(down.reason, "transit is unfit")
+
+    async def log_takes_entries() -> None:
+        probe = Account(rpc="", call_id=ids.next()[0], trace_id=bytes(16), span_id=bytes(8))
+        await log.check_writable(probe.close_failed(ids, Reason.INTERNAL, Verdict.FAILED)[0])
+
+    return {"database": database_answers, "transit": transit_answers, "audit": log_takes_entries}
+
+
+async def _expire(keyring: Keyring) -> None:
+    while True:
+        await asyncio.sleep(1)
+        keyring.expire()
+
+
+async def _sweep(log: LogStore) -> None:
+    while True:
+        await asyncio.sleep(_SWEEP_S)
+        try:
+            await log.sweep_writes(_RETENTION)
+        except VaultError as error:
+            _log.warning("sweep.failed", error=error)
+
+
+async def _cancelled(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task

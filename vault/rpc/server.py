@@ -1,0 +1,163 @@
+"""The gRPC server: mutual TLS, raw bytes to the boundary, health, graceful end.
+
+Guarantees: there is no listener without a client certificate that the configured CAs
+issued; a certificate that was rotated on disk serves new connections; every method
+goes through the boundary. Left to the boundary: everything about a call.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+from google.rpc import status_pb2
+from grpc_health.v1 import health, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from vault.rpc.boundary import Boundary, Method, Peer
+from vault.rpc.status import DETAILS_KEY, grpc_code
+
+_MAX_METADATA = 16 * 1024
+_MAX_CONNECTION_AGE_MS = 60 * 60 * 1000
+"""An hour: no connection outlives its certificate's replacement for long."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """The listener.
+
+    Attributes:
+        port: 0 for any free one.
+        max_message_bytes: larger messages are cut off by the transport, before memory
+            is set aside for them; above the boundary's own limit, which explains itself.
+    """
+
+    listen_address: str
+    port: int
+    certificate: Path
+    key: Path
+    client_ca: Path
+    reflection: bool
+    max_message_bytes: int
+
+
+class GrpcServer:
+    """One listener."""
+
+    def __init__(
+        self,
+        settings: ServerSettings,
+        *,
+        boundary: Boundary,
+        methods: Sequence[Method[Any]],
+        health_servicer: health.aio.HealthServicer,
+    ) -> None:
+        self._settings = settings
+        self._boundary = boundary
+        self._server = grpc.aio.server(options=_options(settings))
+        services: dict[str, dict[str, Any]] = {}
+        for method in methods:
+            handler: Any = grpc.unary_unary_rpc_method_handler(self._handler(method))
+            services.setdefault(method.service, {})[method.name] = handler
+        for service, handlers in services.items():
+            self._server.add_generic_rpc_handlers(
+                (grpc.method_handlers_generic_handler(service, handlers),)
+            )
+        health_pb2_grpc.add_HealthServicer_to_server(health_servicer, self._server)
+        if settings.reflection:
+            reflection.enable_server_reflection(
+                [*services, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server
+            )
+
+    async def start(self) -> int:
+        """Listens; the port that it is.
+
+        Raises:
+            OSError: the address can't be listened on, or a TLS file can't be read.
+            ValueError: TLS files that don't fit each other.
+        """
+        credentials = grpc.dynamic_ssl_server_credentials(
+            self._certificates(),
+            self._refreshed,  # type: ignore[arg-type]  # None means "as before" (gRPC's manual)
+            require_client_authentication=True,
+        )
+        address = self._settings.listen_address
+        host = f"[{address}]" if ":" in address else address
+        try:
+            port = self._server.add_secure_port(f"{host}:{self._settings.port}", credentials)
+        except RuntimeError as error:
+            raise OSError(f"can't listen on {host}:{self._settings.port}") from error
+        await self._server.start()
+        return int(port)
+
+    async def stop(self, drain_seconds: float) -> None:
+        """Takes no more calls and lets those at work end, at most this long."""
+        self._boundary.drain()
+        await self._server.stop(drain_seconds)
+        await self._boundary.close()
+
+    def _handler(
+        self, method: Method[Any]
+    ) -> Callable[[bytes, "grpc.aio.ServicerContext[bytes, bytes]"], Awaitable[bytes]]:
+        async def handle(data: bytes, context: "grpc.aio.ServicerContext[bytes, bytes]") -> bytes:
+            answer = await self._boundary.handle(method, data, _peer(context))
+            if isinstance(answer, status_pb2.Status):
+                await context.abort(
+                    grpc_code(answer),
+                    answer.message,
+                    ((DETAILS_KEY, answer.SerializeToString()),),
+                )
+            return answer
+
+        return handle
+
+    def _certificates(self) -> grpc.ServerCertificateConfiguration:
+        self._stamps = self._file_stamps()
+        return grpc.ssl_server_certificate_configuration(
+            [(self._settings.key.read_bytes(), self._settings.certificate.read_bytes())],
+            root_certificates=self._settings.client_ca.read_bytes(),
+        )
+
+    def _refreshed(self) -> grpc.ServerCertificateConfiguration | None:
+        """For each new connection: the files again, if they changed."""
+        try:
+            return None if self._file_stamps() == self._stamps else self._certificates()
+        except OSError:
+            return None  # half-way through being replaced: the old ones serve
+
+    def _file_stamps(self) -> list[tuple[int, int]]:
+        settings = self._settings
+        stats = [p.stat() for p in (settings.certificate, settings.key, settings.client_ca)]
+        return [(stat.st_mtime_ns, stat.st_ino) for stat in stats]
+
+
+def _peer(context: "grpc.aio.ServicerContext[bytes, bytes]") -> Peer:
+    authorization: list[str | bytes] = []
+    traceparent: str | None = None
+    for key, value in context.invocation_metadata() or ():
+        if key == "authorization":
+            authorization.append(value)
+        elif key == "traceparent" and isinstance(value, str):
+            traceparent = value
+    certificate = next(iter(context.auth_context().get("x509_pem_cert", ())), b"")
+    return Peer(certificate, authorization, traceparent, context.time_remaining())
+
+
+def _options(settings: ServerSettings) -> list[tuple[str, int]]:
+    return [
+        ("grpc.max_receive_message_length", settings.max_message_bytes),
+        ("grpc.max_send_message_length", -1),
+        ("grpc.max_metadata_size", _MAX_METADATA),
+        ("grpc.absolute_max_metadata_size", _MAX_METADATA),
+        # Only uncompressed messages (bit 0): a compressed one may grow past every limit.
+        ("grpc.compression_enabled_algorithms_bitset", 1),
+        ("grpc.max_concurrent_streams", 1000),
+        ("grpc.max_connection_age_ms", _MAX_CONNECTION_AGE_MS),
+        ("grpc.max_connection_age_grace_ms", 30_000),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+        ("grpc.keepalive_time_ms", 60_000),
+        ("grpc.keepalive_timeout_ms", 20_000),
+        # A second process on our port would take half the calls: refuse to share it.
+        ("grpc.so_reuseport", 0),
+    ]

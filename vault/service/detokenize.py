@@ -1,0 +1,189 @@
+"""Detokenize: values for tokens, to those whom policy allows, after the entry is durable.
+
+The steps carry the numbers of docs/request-path.md; 1 (identify) and 2 (decode) come
+before, in `vault.rpc.boundary`, 8 (reply) after.
+"""
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from vault.audit.account import ItemNote
+from vault.clock import Clock
+from vault.crypto.aead import DecryptError, SubjectKey
+from vault.crypto.binding import field_aad
+from vault.crypto.tokens import TokenForm, token_digest, token_form
+from vault.errors import Reason, VaultError, Violation
+from vault.fields import ViewUnavailableError
+from vault.model import Decision, Refusal, SubjectId, Verdict
+from vault.rows import TokenRow
+from vault.service.call import Call, DetokenizeQuery, Revealed
+from vault.service.recorder import Recorder
+from vault.service.subject_keys import SubjectKeys
+from vault.telemetry import names
+from vault.telemetry.trace import CallTrace
+
+RevealResult = Revealed | Refusal
+
+
+class TokenLoader(Protocol):
+    """Rows by token; one trip serves many calls."""
+
+    async def submit(self, item: Sequence[str], rider: CallTrace) -> dict[str, TokenRow]: ...
+
+
+@dataclass(slots=True)
+class _Item:
+    """One item on its way: its note, and what the steps find out."""
+
+    note: ItemNote
+    token: str
+    row: TokenRow | None = None
+    decision: Decision | None = None
+    result: RevealResult | None = None
+
+    def refuse(self, reason: Reason, verdict: Verdict = Verdict.REFUSED) -> None:
+        policies = self.decision.policies if self.decision else ()
+        self.note.refuse(reason, policies, verdict)
+        self.result = Refusal(verdict, reason)
+
+
+class Detokenizer:
+    """The procedure. Holds no state between calls."""
+
+    def __init__(
+        self, *, rows: TokenLoader, keys: SubjectKeys, recorder: Recorder, clock: Clock
+    ) -> None:
+        self._rows = rows
+        self._keys = keys
+        self._recorder = recorder
+        self._clock = clock
+
+    async def detokenize(self, call: Call, query: DetokenizeQuery) -> list[RevealResult]:
+        """A result for each item, in order, once the entries that say so are durable.
+
+        Raises:
+            VaultError: the machinery failed, or (all or nothing) an item was not allowed.
+        """
+        call.account.purpose = query.purpose if query.purpose in call.bundle.purposes else ""
+        items = [_Item(ItemNote(wanted=wanted.view), wanted.token) for wanted in query.items]
+        call.account.items = [item.note for item in items]
+
+        # 3. Load the rows: labels and ciphertext. Another tenant's token is an unknown one.
+        call.trace.mark(names.STAGE_LOAD)
+        await self._load(call, items)
+
+        # 4. Decide, item by item.
+        call.trace.mark(names.STAGE_POLICY)
+        for item in items:
+            if item.row is not None:
+                self._decide(call, query.purpose, item)
+        if query.all_or_nothing:
+            _require_all(items)
+
+        # 5. Unwrap the subject keys that are not in memory.
+        call.trace.mark(names.STAGE_UNWRAP)
+        rows = [item.row for item in items if item.row is not None and item.result is None]
+        keys = await self._keys.open(
+            call.tenant, {(row.subject_id, row.key_version) for row in rows}, call.trace
+        )
+
+        # 6. Open each value and render the view.
+        call.trace.mark(names.STAGE_OPEN)
+        today = dt.datetime.fromtimestamp(self._clock.unix_ns() / 1e9, dt.UTC).date()
+        for item in items:
+            if item.row is not None and item.result is None:
+                self._reveal(call, item, item.row, keys, today)
+        if query.all_or_nothing:
+            _require_all(items)
+
+        # 7. Make the entries durable. Until this returns, no value leaves.
+        call.trace.mark(names.STAGE_AUDIT)
+        await self._recorder.record(call.account, call.trace)
+        return [_result(item) for item in items]
+
+    async def _load(self, call: Call, items: list[_Item]) -> None:
+        wanted: list[str] = []
+        for item in items:
+            if token_form(item.token) is TokenForm.GOOD:
+                item.note.token_digest = token_digest(item.token)
+                wanted.append(item.token)
+            else:
+                # Not digested: what is no token may be personal data typed by mistake.
+                item.refuse(Reason.TOKEN_MALFORMED, Verdict.INVALID)
+        rows = await self._rows.submit(wanted, call.trace) if wanted else {}
+        for item in items:
+            if item.result is not None:
+                continue
+            row = rows.get(item.token)
+            if row is None or row.tenant != call.tenant:
+                item.refuse(Reason.TOKEN_UNKNOWN)
+                continue
+            item.row = row
+            item.note.subject_id = row.subject_id
+            item.note.field_type = row.field_type
+
+    def _decide(self, call: Call, purpose: str, item: _Item) -> None:
+        row = item.row
+        if row is None:
+            return
+        decision = call.bundle.decide_reveal(
+            call.principal,
+            purpose,
+            row.field_type,
+            item.note.wanted,
+            tenant=row.tenant,
+            consented=False,
+        )
+        item.decision = decision
+        if decision.is_allowed:
+            item.note.allow(decision)
+        else:
+            item.refuse(decision.reason)
+
+    def _reveal(
+        self,
+        call: Call,
+        item: _Item,
+        row: TokenRow,
+        keys: dict[tuple[SubjectId, int], SubjectKey],
+        today: dt.date,
+    ) -> None:
+        key = keys.get((row.subject_id, row.key_version))
+        if key is None:
+            item.refuse(Reason.DATA_CORRUPT, Verdict.FAILED)
+            return
+        aad = field_aad(
+            tenant=row.tenant,
+            subject_id=row.subject_id,
+            field_type=row.field_type,
+            token=row.token,
+        )
+        try:
+            value = key.open(row.envelope, aad).decode()
+            view = item.note.view
+            shown = call.bundle.field_types[row.field_type].render(value, view, today=today)
+        except (DecryptError, UnicodeDecodeError):
+            item.refuse(Reason.DATA_CORRUPT, Verdict.FAILED)
+        except ViewUnavailableError:
+            item.refuse(Reason.VIEW_UNAVAILABLE)
+        else:
+            item.result = Revealed(shown, view, row.field_type)
+
+
+def _require_all(items: list[_Item]) -> None:
+    for index, item in enumerate(items):
+        if isinstance(item.result, Refusal):
+            path = f"items[{index}]"
+            raise VaultError(
+                item.result.reason,
+                f"{path}: not every item may be revealed, and the call wants all or nothing",
+                violations=(Violation(path, item.result.reason.name),),
+            )
+
+
+def _result(item: _Item) -> RevealResult:
+    if item.result is None:
+        raise VaultError(Reason.INTERNAL, "an item was left without a verdict")
+    return item.result

@@ -1,0 +1,186 @@
+"""ListEntries: what the log holds, for auditors. Reading is recorded before the answer."""
+
+import base64
+import binascii
+import datetime as dt
+import hashlib
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from vault.audit.entry import Entry, EntryFormatError, decode, leaf_hash
+from vault.errors import Reason, VaultError, invalid
+from vault.model import SubjectId, Verdict
+from vault.policy.bundle import Act
+from vault.rows import EntryFilter, StoredEntry
+from vault.service.call import Call
+from vault.service.index_keys import IndexKeys
+from vault.service.recorder import Recorder
+from vault.service.subjects import Lookup, Subjects
+from vault.telemetry import names
+
+_NOBODY = SubjectId(uuid.UUID(int=0))
+"""A handle that no subject has: the answer to a reference that is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class EntriesQuery:
+    """A ListEntries request that is well formed. None does not narrow."""
+
+    subject_ref: str | None = field(repr=False)
+    subject_id: SubjectId | None
+    caller: str | None
+    purpose: str | None
+    verdict: Verdict | None
+    trace_id: bytes | None
+    start: dt.datetime | None
+    end: dt.datetime | None
+    page_size: int
+    page_token: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListedEntry:
+    """An entry, read and compared with its hash."""
+
+    entry: Entry
+    data: bytes
+    leaf_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class EntriesPage:
+    """One page, newest first; `next_page_token` is empty when there is no more."""
+
+    entries: Sequence[ListedEntry]
+    next_page_token: str
+
+
+class EntryReader(Protocol):
+    async def list_entries(self, wanted: EntryFilter) -> list[StoredEntry]: ...
+
+
+class EntryLister:
+    """The procedure."""
+
+    def __init__(
+        self,
+        *,
+        log: EntryReader,
+        index_keys: IndexKeys,
+        subjects: Subjects,
+        recorder: Recorder,
+    ) -> None:
+        self._log = log
+        self._index_keys = index_keys
+        self._subjects = subjects
+        self._recorder = recorder
+
+    async def list_entries(self, call: Call, query: EntriesQuery) -> EntriesPage:
+        """One page of the caller's own tenant.
+
+        Raises:
+            VaultError: the caller is no auditor, the page token is not of this query, an entry
+                does not match its hash (DATA_CORRUPT), or the machinery failed.
+        """
+        # 3. Decide.
+        call.trace.mark(names.STAGE_POLICY)
+        decision = call.bundle.decide_act(call.principal, Act.LIST_ENTRIES)
+        if not decision.is_allowed:
+            raise VaultError(decision.reason, "the caller may not read the audit log")
+
+        # 4. Find whom it is about.
+        call.trace.mark(names.STAGE_RESOLVE)
+        subject = query.subject_id
+        if query.subject_ref is not None:
+            subject = await self._find_subject(call, query.subject_ref)
+        call.account.subject_id = subject if subject != _NOBODY else None
+
+        # 5. Read one page, and one entry more to know whether there is another.
+        call.trace.mark(names.STAGE_LOAD)
+        wanted = EntryFilter(
+            tenant=call.tenant,
+            subject_id=subject,
+            caller=query.caller,
+            purpose=query.purpose,
+            verdict_bit=None if query.verdict is None else 1 << query.verdict,
+            trace_id=query.trace_id,
+            start=query.start,
+            end=query.end,
+        )
+        cursor = read_page_token(query.page_token, wanted) if query.page_token else None
+        found = await self._log.list_entries(
+            EntryFilter(
+                **{name: getattr(wanted, name) for name in _FILTERS},
+                before=cursor,
+                limit=query.page_size + 1,
+            )
+        )
+        page = found[: query.page_size]
+        entries = [_check(stored) for stored in page]
+        more = len(found) > len(page)
+
+        # 6. Record the reading.
+        call.trace.mark(names.STAGE_AUDIT)
+        await self._recorder.record(call.account, call.trace)
+        return EntriesPage(entries, write_page_token(page[-1].entry_id, wanted) if more else "")
+
+    async def _find_subject(self, call: Call, subject_ref: str) -> SubjectId:
+        index_key = await self._index_keys.get(call.tenant)
+        digest = index_key.subject_ref_digest(subject_ref)
+        known = await self._subjects.find(Lookup(call.tenant, [digest], digest), call.trace)
+        return known.subjects[digest][0] if digest in known.subjects else _NOBODY
+
+
+_FILTERS = (
+    "tenant",
+    "subject_id",
+    "caller",
+    "purpose",
+    "verdict_bit",
+    "trace_id",
+    "start",
+    "end",
+)
+
+
+def _check(stored: StoredEntry) -> ListedEntry:
+    try:
+        entry = decode(stored.entry)
+    except EntryFormatError as error:
+        raise _corrupt(stored) from error
+    if leaf_hash(stored.entry) != stored.leaf_hash or entry.entry_id != stored.entry_id:
+        raise _corrupt(stored)
+    return ListedEntry(entry, stored.entry, stored.leaf_hash)
+
+
+def _corrupt(stored: StoredEntry) -> VaultError:
+    return VaultError(
+        Reason.DATA_CORRUPT, f"entry {stored.entry_id.hex} does not match its leaf hash"
+    )
+
+
+def write_page_token(last: uuid.UUID, wanted: EntryFilter) -> str:
+    """A page token: where the page ended, and for which query."""
+    return base64.urlsafe_b64encode(last.bytes + _query_digest(wanted)).decode()
+
+
+def read_page_token(token: str, wanted: EntryFilter) -> uuid.UUID:
+    """Where the page before ended.
+
+    Raises:
+        VaultError: PAGE_TOKEN_INVALID, it is not a page token of this query and tenant.
+    """
+    try:
+        data = base64.b64decode(token, altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        data = b""
+    if len(data) != 32 or data[16:] != _query_digest(wanted):  # noqa: PLR2004 - two 16-byte halves
+        raise invalid(Reason.PAGE_TOKEN_INVALID, "page_token", "is not a page token of this query")
+    return uuid.UUID(bytes=data[:16])
+
+
+def _query_digest(wanted: EntryFilter) -> bytes:
+    text = repr([getattr(wanted, name) for name in _FILTERS])
+    return hashlib.sha256(b"pdvault/page/v1\x00" + text.encode()).digest()[:16]
