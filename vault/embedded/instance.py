@@ -68,6 +68,7 @@ class EmbeddedInstance:
         """
         state = StateFolder.open(self.state_dir)
         self._state = state
+        pool = ThreadPoolExecutor(2, thread_name_prefix="embedded")
         try:
             root = state.root
             self._pki = Pki(root / "certs")
@@ -80,18 +81,20 @@ class EmbeddedInstance:
             self._check_nothing_lost(state)
             with self._phase("certificates"):
                 self._pki.ensure()
-            with ThreadPoolExecutor(2, thread_name_prefix="embedded") as pool:
-                starts = [
-                    pool.submit(self._run, "PostgreSQL", self._postgres.start),
-                    pool.submit(self._run, "OpenBao", self._openbao.start),
-                ]
+            starts = [
+                pool.submit(self._run, "PostgreSQL", self._postgres.start),
+                pool.submit(self._run, "OpenBao", self._openbao.start),
+            ]
             for start in starts:
                 start.result()
             if not state.is_complete:
                 state.set_complete()
         except BaseException:
+            # Also on Ctrl-C: a start under way has to end before what it started can be stopped.
+            pool.shutdown()
             self.stop()
             raise
+        pool.shutdown()
 
     def stop(self) -> None:
         """Stop the servers and free the folder. Harmless when nothing runs."""

