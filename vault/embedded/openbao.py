@@ -150,7 +150,7 @@ class OpenBao:
             "api_addr": f"https://{HOST}:{port}",
             "cluster_addr": f"https://{HOST}:{cluster_port}",
             # The multiplier shortens the elections of a cluster, of which there is none: a
-            # first start takes 2 s in place of 8.
+            # first start takes 2 s in place of about 9.
             "storage": {"raft": {"path": "raft", "node_id": "one", "performance_multiplier": "1"}},
             "listener": {
                 "tcp": {
