@@ -44,6 +44,8 @@ _URL_PARAMETERS = frozenset(
     }
 )
 _HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::[0-9]{1,5})?", re.ASCII)
+_SOCKET_FOLDER = re.compile(r"(?:/[A-Za-z0-9._-]+)+", re.ASCII)
+_OPEN = "may be changed by everybody on this machine"
 
 
 class FileError(ValueError):
@@ -56,7 +58,8 @@ def read_file(path: Path, *, max_bytes: int = MAX_FILE_BYTES, is_secret: bool = 
     Args:
         path: may be a symbolic link, as orchestrators mount secrets that way.
         max_bytes: a longer file is refused.
-        is_secret: refuse a file that group or others may read or write.
+        is_secret: refuse a file that group or others may read or write. What everybody
+            may write is refused in any case: it holds a CA, say, and decides whom to trust.
 
     Raises:
         FileError: it can't be read, or should not be.
@@ -75,6 +78,8 @@ def read_file(path: Path, *, max_bytes: int = MAX_FILE_BYTES, is_secret: bool = 
             raise FileError("is not a regular file")
         if is_secret and status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             raise FileError("is open to group or others; a secret needs mode 600 or 400")
+        if status.st_mode & stat.S_IWOTH:
+            raise FileError(_OPEN)
         with open(descriptor, "rb", closefd=False) as file:
             data = file.read(max_bytes + 1)
     except OSError as error:
@@ -105,13 +110,15 @@ def read_secret(path: Path) -> str:
 
 
 def check_directory(path: Path) -> None:
-    """Refuse what is not a directory.
+    """Refuse what is not a directory, or one that everybody may change.
 
     Raises:
-        FileError: it is not.
+        FileError: it is not, or they may.
     """
     if not path.is_dir():
         raise FileError("no such directory")
+    if path.stat().st_mode & stat.S_IWOTH:
+        raise FileError(_OPEN)
 
 
 def read_server_certificate(path: Path, *, now: dt.datetime) -> x509.Certificate:
@@ -225,7 +232,10 @@ def read_database_url(path: Path) -> DatabaseUrl:
         raise FileError("names a host twice")
     user = urllib.parse.unquote(login.partition(":")[0])
     database = urllib.parse.unquote(url.path.removeprefix("/"))
-    hosts = _hosts(netloc or parameters.get("host", ""))
+    # In the netloc a directory is percent-encoded; a parameter is decoded already.
+    hosts = _hosts(
+        re.sub("%2f", "/", netloc, flags=re.IGNORECASE) if netloc else parameters.get("host", "")
+    )
     if not (user and database):
         raise FileError("must name a user and a database")
     is_local = all(host.startswith("/") or is_loopback(host) for host in hosts)
@@ -235,9 +245,10 @@ def read_database_url(path: Path) -> DatabaseUrl:
 
 
 def _hosts(text: str) -> tuple[str, ...]:
-    """The hosts of `HOST:PORT,HOST:PORT`, or of one directory of a Unix socket."""
-    if text.lower().startswith(("/", "%2f")):
-        return (urllib.parse.unquote(text),)
+    """The hosts of `HOST:PORT,HOST:PORT`, or the one directory of a Unix socket."""
+    # One or the other: after a directory and a comma the driver would read another host.
+    if _SOCKET_FOLDER.fullmatch(text):
+        return (text,)
     hosts = [_HOST.fullmatch(part) for part in text.split(",")]
     if not all(hosts):
         raise FileError("names no host, or a malformed one")

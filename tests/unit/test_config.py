@@ -311,6 +311,21 @@ def test_secret_that_is_open_to_others(folder, name, mode):
     assert "group or others" in found[name]
 
 
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("server.tls_certificate", "server.pem"),
+        ("server.client_ca", "ca.pem"),
+        ("policy.directory", "policies"),
+    ],
+)
+def test_what_decides_whom_to_trust_is_not_for_everybody_to_change(folder, name, path):
+    (folder / path).chmod(0o777)
+    found = faults(folder)
+    assert list(found) == [name]
+    assert "everybody" in found[name]
+
+
 @pytest.mark.parametrize("name", ["role_id_file", "secret_id_file"])
 def test_approle_files_are_secret(folder, name):
     approle = {"token_file": None, "role_id_file": "role-id", "secret_id_file": "secret-id"}
@@ -480,6 +495,9 @@ def test_database_url_that_is_permitted(folder, url):
         LOCAL.replace("127.0.0.1:5432", ""),
         LOCAL.replace("127.0.0.1", "db.example@127.0.0.1"),  # the driver reads db.example
         LOCAL.replace("127.0.0.1:5432", "db.example%2C127.0.0.1"),
+        LOCAL.replace("127.0.0.1:5432", "%2Frun%2Fpostgresql,db.example"),
+        LOCAL.replace("127.0.0.1:5432", "") + "?host=/run/postgresql,db.example",
+        LOCAL.replace("127.0.0.1:5432", "") + "?host=%252Frun%252Fpostgresql",
         LOCAL.replace("127.0.0.1:5432", "127.0.0.1:5432,"),
         LOCAL.replace("127.0.0.1:5432", "[::1"),
         LOCAL.replace("/pdvault", "/"),

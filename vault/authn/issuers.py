@@ -48,7 +48,7 @@ class IssuersError(ValueError):
     """
 
     def __init__(self, path: str, text: str, *, file: str) -> None:
-        super().__init__(f"{file}: {path}: {text}")
+        super().__init__(": ".join(part for part in (file, path, text) if part))
         self.file = file
         self.path = path
         self.text = text
