@@ -56,7 +56,7 @@ def test_unsafe_addresses_are_refused_without_being_quoted(address):
         {"probe_seconds": float("nan")},
         {"grace_seconds": float("inf")},
         {"max_batch": 0},
-        {"max_batch": 301},
+        {"max_batch": 241},
         {"threads": 0},
         {"threads": 33},
     ],

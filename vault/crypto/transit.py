@@ -23,6 +23,8 @@ from hvac.adapters import RawAdapter
 
 from vault.clock import Clock, SystemClock
 from vault.crypto.transit_batch import (
+    MAX_UNWRAPS,
+    MAX_WRAPS,
     Result,
     Unopenable,
     UnwrapItem,
@@ -217,7 +219,7 @@ class Transit:
             groups.setdefault(item.tenant, []).append(at)
         for tenant in groups:
             self._settings.root_key(tenant)
-        size = self._settings.max_batch
+        size = min(self._settings.max_batch, MAX_WRAPS if verb == _ENCRYPT else MAX_UNWRAPS)
         batches = [
             (tenant, places[start : start + size])
             for tenant, places in groups.items()

@@ -8,6 +8,7 @@ Leaves to `transit`: HTTP (`send`), threads, time limits, health.
 
 import logging
 import random
+import re
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,8 @@ from vault.crypto.transit_settings import TokenFile, TransitSettings
 from vault.errors import Reason, VaultError
 
 _log = logging.getLogger(__name__)
+
+_CREDENTIAL = re.compile(r"[!-~]{1,4096}")
 
 
 class Send(Protocol):
@@ -238,9 +241,13 @@ def _number(value: object) -> int:
 
 
 def _read(path: Path) -> str:
-    """One line of a credential file."""
+    """The one line of a credential file."""
     try:
-        return path.read_text(encoding="ascii").strip()
+        text = path.read_text(encoding="ascii").strip()
     except (OSError, UnicodeError):
-        pass
-    raise VaultError(Reason.KEY_STORE_DENIED, "a credential file of the key store is unreadable")
+        text = ""
+    if not _CREDENTIAL.fullmatch(text):
+        raise VaultError(
+            Reason.KEY_STORE_DENIED, "a credential file of the key store cannot be used"
+        )
+    return text

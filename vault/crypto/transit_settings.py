@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from vault.crypto.transit_batch import MAX_UNWRAPS
+
 _PATH = re.compile(r"[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-]+)*")
 _KEY_PREFIX = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
-# OpenBao 2.7 refuses a JSON body of 500 items with two strings each; we send three.
-_MAX_BATCH = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class TransitSettings:
         ca_file: PEM file of the authorities to trust in place of the usual ones.
         key_prefix: a tenant's root key is `key_prefix` + tenant.
         connect_seconds, read_seconds: of one HTTP request.
-        max_batch: items in one HTTP request, 1 to 300.
+        max_batch: items in one HTTP request, 1 to 240; wrapping takes 160 at most.
         threads: requests under way at once, 1 to 32.
         probe_seconds: between two probes, give or take a fifth.
         grace_seconds: how long Transit may be lost before opened keys are dropped.
@@ -89,8 +89,8 @@ class TransitSettings:
         for name in ("connect_seconds", "read_seconds", "probe_seconds", "grace_seconds"):
             if not 0 < getattr(self, name) <= 3600:  # noqa: PLR2004 an hour, in seconds
                 raise ValueError(f"{name}: above 0 and at most 3600")
-        if not 1 <= self.max_batch <= _MAX_BATCH:
-            raise ValueError(f"max_batch: 1 to {_MAX_BATCH}")
+        if not 1 <= self.max_batch <= MAX_UNWRAPS:
+            raise ValueError(f"max_batch: 1 to {MAX_UNWRAPS}")
         if not 1 <= self.threads <= 32:  # noqa: PLR2004
             raise ValueError("threads: 1 to 32")
 
