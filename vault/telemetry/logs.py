@@ -60,6 +60,10 @@ class Log:
     ) -> None:
         self._write(logging.ERROR, event, error, fields)
 
+    def failure(self, event: LiteralString, error: BaseException, **fields: Value) -> None:
+        """An error with the exception that shows where."""
+        self._write(logging.ERROR, event, error, fields)
+
     def _write(
         self, level: int, event: str, error: BaseException | None, fields: dict[str, Value]
     ) -> None:

@@ -196,11 +196,12 @@ class TripTrace:
         now: Callable[[], int],
         submit: Submit,
     ) -> None:
+        served = list(dict.fromkeys(calls))  # a call may have put in several items
         self.name = name
         self.trace_id, self.span_id = ids
         self.parent_span_id: bytes | None = None
         self.links: list[Link] = []
-        self.calls = len(calls)
+        self.calls = len(served)
         self.error: Reason | None = None
         self.unix_ns = unix_ns
         self.start_ns = now()
@@ -208,11 +209,11 @@ class TripTrace:
         self.attributes = _NOTHING
         self._now = now
         self._submit = submit
-        if len(calls) == 1:
-            self.trace_id = calls[0].trace_id
-            self.parent_span_id = _running(calls[0])
+        if len(served) == 1:
+            self.trace_id = served[0].trace_id
+            self.parent_span_id = _running(served[0])
             return
-        for call in calls:
+        for call in served:
             call.link(self)
             if len(self.links) < _MAX_LINKS:
                 self.links.append(Link(-1, call.trace_id, _running(call)))
@@ -294,7 +295,7 @@ class Tracer:
 
         Args:
             name: one of `names.TRIPS`.
-            calls: each at most once. Empty for work of the service's own.
+            calls: empty for work of the service's own.
         """
         return TripTrace(
             name,
