@@ -61,8 +61,19 @@ class BundleHolder:
             BundleError: the folder holds no sound bundle; the old one keeps deciding.
         """
         with self._reloading:
-            fresh = self._load(self._directory)
-            if fresh.digest == self.current.digest:
-                return self.current, False
-            self._loaded = Loaded(fresh, self._clock.unix_ns())
-            return fresh, True
+            return self.put(self.read())
+
+    def read(self) -> Bundle:
+        """Reads the folder without putting what it finds in force; blocks.
+
+        Raises:
+            BundleError: the folder holds no sound bundle.
+        """
+        return self._load(self._directory)
+
+    def put(self, fresh: Bundle) -> tuple[Bundle, bool]:
+        """Puts a bundle in force, at once and whole; returns as `reload`."""
+        if fresh.digest == self.current.digest:
+            return self.current, False
+        self._loaded = Loaded(fresh, self._clock.unix_ns())
+        return fresh, True

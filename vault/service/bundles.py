@@ -37,19 +37,18 @@ class BundleKeeper:
                 violation for every fault; then the old bundle stays in force.
         """
         self._decide(call, Act.RELOAD_BUNDLE)
-        # The entry comes first: a bundle must not begin to decide unrecorded.
-        call.trace.mark(names.STAGE_AUDIT)
-        await self._recorder.record(call.account, call.trace)
-        call.trace.mark(names.STAGE_POLICY)
         try:
-            return await asyncio.to_thread(self._holder.reload)
+            fresh = await asyncio.to_thread(self._holder.read)
         except BundleError as error:
-            call.account.is_closed = False
             raise VaultError(
                 Reason.BUNDLE_INVALID,
                 f"the bundle has {len(error.faults)} faults; the old one stays in force",
                 violations=error.faults,
             ) from error
+        # The entry comes first: a bundle must not begin to decide unrecorded.
+        call.trace.mark(names.STAGE_AUDIT)
+        await self._recorder.record(call.account, call.trace)
+        return self._holder.put(fresh)
 
     def _decide(self, call: Call, act: Act) -> None:
         call.trace.mark(names.STAGE_POLICY)
