@@ -176,9 +176,6 @@ class _Judge:
             "database.audit_reader_url_file",
             "names the same user as url_file; the two roles have different rights",
         )
-        self._require(
-            database.pool_min <= database.pool_max, "database.pool_min", "is more than pool_max"
-        )
 
     def _judge_transit(self, transit: TransitConfig) -> None:
         scheme = self._try(

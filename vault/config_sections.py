@@ -57,9 +57,6 @@ class DatabaseConfig:
     audit_reader_url_file: Annotated[
         Path, Setting("URL of the role that reads the audit log. Secret.")
     ]
-    pool_min: Annotated[
-        int, Setting("Connections of the service role kept open.", low=1, high=200)
-    ] = 2
     pool_max: Annotated[int, Setting("Most connections of the service role.", low=1, high=200)] = 10
     audit_reader_pool_max: Annotated[
         int, Setting("Most connections of the audit reader.", low=1, high=200)
@@ -161,7 +158,7 @@ class CacheConfig:
         Setting(
             "How long cached keys serve after Transit was lost; at most `max_age_seconds`.",
             unit="seconds",
-            low=0,
+            low=0.1,
             high=3600,
         ),
     ] = 2.0

@@ -158,7 +158,7 @@ def test_what_is_permitted(folder, sections):
         ("server", "reflection", 0),
         ("server", "drain_seconds", -1),
         ("server", "tls_certificate", 1),
-        ("database", "pool_min", 11),
+        ("cache", "grace_seconds", 0),
         ("database", "pool_max", 0),
         ("database", "pool_max", -1),
         ("database", "audit_reader_pool_max", 0),
@@ -262,13 +262,13 @@ def test_all_faults_at_once(folder):
     found = faults(
         folder,
         server={"port": 0},
-        database={"pool_min": 20},
+        database={"pool_max": 0},
         transit={"address": "http://bao.example", "secret_id_file": "secret-id"},
         cache={"grace_seconds": 100},
     )
     assert set(found) == {
         "server.port",
-        "database.pool_min",
+        "database.pool_max",
         "transit.address",
         "transit.token_file",
         "cache.grace_seconds",
