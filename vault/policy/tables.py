@@ -64,7 +64,8 @@ class Case:
     policies: tuple[str, ...] | None
 
     def __str__(self) -> str:
-        what = self.act.value if self.act else f"{self.purpose}, {self.wanted.name.lower()}"
+        wanted = self.wanted.name.lower() if self.wanted else _MOST
+        what = self.act.value if self.act else f"{self.purpose}, {wanted}"
         return f"{self.caller}: {what} of {self.field_type or 'the tenant'} ({self.tenant})"
 
 
