@@ -9,6 +9,7 @@ class TcpProxy:
         self._target = (host, port)
         self._server = None
         self._links = set()
+        self._tasks = set()
         self.delay_seconds = 0.0
         self.is_cut = False
 
@@ -26,12 +27,20 @@ class TcpProxy:
         self.is_cut = False
 
     async def start(self):
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._begin, "127.0.0.1", 0)
 
     async def stop(self):
         self._server.close()
         self.cut()
-        await asyncio.sleep(0.05)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _begin(self, reader, writer):
+        # A task of our own: asyncio's reports a cancelled one as an error.
+        task = asyncio.create_task(self._accept(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _accept(self, reader, writer):
         if self.is_cut:

@@ -132,14 +132,15 @@ class TransitSession:
             return
         ttl_seconds = 0
         if lease.is_renewable:
+            # Whatever a failure means, the next call with this token will tell.
             status, document = self._send("post", "auth/token/renew-self", {}, lease.token)
             if status == OK:
                 ttl_seconds = _number(_part(document, "auth").get("lease_duration"))
-            elif status not in (BAD_REQUEST, FORBIDDEN):
-                raise failure(status, document)
         # A shorter life than before means that the token nears its last hour.
-        if ttl_seconds >= lease.ttl_seconds or isinstance(self._settings.auth, TokenFile):
-            self._lease = self._new_lease(lease.token, lease.ttl_seconds, lease.is_renewable)
+        if ttl_seconds >= lease.ttl_seconds:
+            self._lease = self._new_lease(lease.token, ttl_seconds, lease.is_renewable)
+        elif isinstance(self._settings.auth, TokenFile):
+            self._keep_for_now(lease)
         else:
             self._replace_while_alive(lease)
 
@@ -152,9 +153,12 @@ class TransitSession:
             if lease is None or not is_refused or not self._is_alive(lease):
                 raise
             _log.warning("transit: no new token, the present one still works")
-            self._lease = self._new_lease(
-                lease.token, (lease.ttl_seconds + 3) // 4, lease.is_renewable
-            )
+            self._keep_for_now(lease)
+
+    def _keep_for_now(self, lease: _Lease) -> None:
+        """Stay with a token that was neither renewed nor replaced; try again soon."""
+        shorter = (lease.ttl_seconds + 3) // 4
+        self._lease = self._new_lease(lease.token, shorter, lease.is_renewable)
 
     def _authorised(
         self, method: str, path: str, body: dict[str, object] | None
