@@ -83,8 +83,6 @@ class Tokenizer:
         call.account.items = [item.note for item in items]
         for item in items:
             self._decide(call, item)
-        if command.all_or_nothing:
-            _require_all(items)
 
         # 4. Find the subjects, and whether this very write was done before.
         call.trace.mark(names.STAGE_RESOLVE)
@@ -101,6 +99,9 @@ class Tokenizer:
         if known.done is not None:
             return await self._repeat(call, write, known.done, known.subjects, groups)
         found = known.subjects
+        _note_subjects(items, found)
+        if command.all_or_nothing:
+            _require_all(items)
         storable = {item.ref_digest for item in items if item.result is None}
         new = [digest for digest in digests if digest in storable and digest not in found]
         if new:

@@ -15,7 +15,8 @@ from vault.errors import Reason, VaultError
 
 # SQLSTATE classes and codes (PostgreSQL manual, appendix A).
 _READ_ONLY = "25006"
-_CONNECTION_CLASSES = ("08", "53", "57", "58", "XX")
+_DATA_CLASSES = ("22", "23")
+"""Data exception, integrity constraint violation: the fault of what a statement was given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ class Database:
         """Lends a connection.
 
         Raises:
-            VaultError: DATABASE_UNAVAILABLE, or INTERNAL for a statement's own fault.
+            VaultError: as `translated`.
         """
         if self._pool is None:
             raise VaultError(Reason.DATABASE_UNAVAILABLE, "the database is not connected")
@@ -103,17 +104,21 @@ def translated() -> Iterator[None]:
     """Turns driver errors into `VaultError`, without their text.
 
     Raises:
-        VaultError: DATABASE_UNAVAILABLE when the server or the way to it is at fault,
-            INTERNAL when the statement is.
+        VaultError: INTERNAL when a row is at fault, DATABASE_UNAVAILABLE when the server,
+            its set-up (a right that was taken away) or the way to it is.
     """
     try:
         yield
-    except asyncpg.PostgresError as error:
-        state = error.sqlstate or "XX000"
-        if state == _READ_ONLY or state[:2] in _CONNECTION_CLASSES:
-            raise _unavailable() from error
-        raise VaultError(Reason.INTERNAL, "the database refused a statement") from error
-    except (OSError, asyncpg.InterfaceError, TimeoutError, asyncpg.InternalClientError) as error:
+    except (
+        asyncpg.PostgresError,
+        asyncpg.InterfaceError,
+        asyncpg.InternalClientError,
+        OSError,
+        TimeoutError,
+    ) as error:
+        state = (error.sqlstate or "") if isinstance(error, asyncpg.PostgresError) else ""
+        if state[:2] in _DATA_CLASSES or isinstance(error, ValueError):
+            raise VaultError(Reason.INTERNAL, "the database refused a row") from error
         raise _unavailable() from error
 
 

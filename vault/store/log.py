@@ -68,8 +68,8 @@ class LogStore:
                     "the commit's answer was lost; retry with the same idempotency key",
                     retry_after_ms=500,
                 ) from error
-            if error.reason is Reason.INTERNAL:
-                raise
+            if error.reason is Reason.INTERNAL and len(calls) > 1:
+                raise  # one call's rows may be at fault: the stage tries each alone
             raise VaultError(
                 Reason.AUDIT_UNAVAILABLE,
                 "the audit entry could not be made durable",
