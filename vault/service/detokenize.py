@@ -128,6 +128,7 @@ class Detokenizer:
         row = item.row
         if row is None:
             return
+        # There is no register of consents yet: none stands, so purposes that need one refuse.
         decision = call.bundle.decide_reveal(
             call.principal,
             purpose,

@@ -117,7 +117,7 @@ class EntryLister:
                 limit=query.page_size + 1,
             )
         )
-        page = found[: query.page_size]
+        page = _cut(found[: query.page_size])
         entries = [_check(stored) for stored in page]
         more = len(found) > len(page)
 
@@ -131,6 +131,20 @@ class EntryLister:
         digest = index_key.subject_ref_digest(subject_ref)
         known = await self._subjects.find(Lookup(call.tenant, [digest], digest), call.trace)
         return known.subjects[digest][0] if digest in known.subjects else _NOBODY
+
+
+_PAGE_BYTES = 4 << 20
+"""Entry bytes in one page: an answer holds them about twice and stays below 16 MiB."""
+
+
+def _cut(found: list[StoredEntry]) -> list[StoredEntry]:
+    """As many entries as fit into a page; at least one."""
+    total = 0
+    for count, stored in enumerate(found):
+        total += len(stored.entry)
+        if total > _PAGE_BYTES and count:
+            return found[:count]
+    return found
 
 
 _FILTERS = (

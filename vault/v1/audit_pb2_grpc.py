@@ -49,7 +49,8 @@ class AuditServiceServicer:
     """
 
     def ListEntries(self, request, context):
-        """Lists entries of the caller's own tenant, newest first.
+        """Lists entries of the caller's own tenant, newest first, and with them those of
+        callers that belong to no tenant (an unlisted certificate, say).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
