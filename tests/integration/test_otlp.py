@@ -1,13 +1,21 @@
 """Spans and metrics reach a real receiver; one that is ill costs dropped spans and nothing else."""
 
 import contextlib
+import datetime as dt
+import ipaddress
 import resource
 import socket
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from tests.support.otlp_receiver import OtlpReceiver
 from vault.errors import Reason
@@ -141,6 +149,49 @@ def test_one_tree_with_links_arrives():
     (unwrap,) = [span for span in spans if span["name"] == "transit.unwrap"]
     assert stages["unwrap"]["span_id"] == unwrap["parent_id"]
     assert unwrap["attributes"]["error.type"] == "KEY_STORE_SEALED"
+
+
+def self_signed(folder: Path) -> tuple[Path, Path]:
+    """(key file, certificate file) for 127.0.0.1."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "collector")])
+    now = dt.datetime.now(dt.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(minutes=1))
+        .not_valid_after(now + dt.timedelta(minutes=10))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
+            critical=False,
+        )
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    files = folder / "key.pem", folder / "certificate.pem"
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    files[0].write_bytes(pem)
+    files[1].write_bytes(certificate.public_bytes(Encoding.PEM))
+    return files
+
+
+def test_spans_go_to_the_collector_that_the_ca_file_vouches_for_and_no_other(tmp_path: Path):
+    tls = self_signed(tmp_path)
+    (tmp_path / "other").mkdir(parents=True)
+    _, stranger = self_signed(tmp_path / "other")
+    with OtlpReceiver(tls=tls) as receiver:
+        trusting = start(receiver.endpoint, otlp_ca_file=tls[1])
+        play(trusting)
+        trusting.close()
+        assert len(receiver.await_spans(5)) == 5
+        wary = start(receiver.endpoint, otlp_ca_file=stranger)
+        play(wary)
+        assert timed_close(wary) < 5
+        assert sum(wary.dropped().values()) == 5
+        assert len(receiver.spans()) == 5
 
 
 def test_metrics_arrive():

@@ -1,6 +1,7 @@
 """A real OTLP receiver in a process of its own, for tests.
 
-`python otlp_receiver.py PORT DELAY_S` serves on 127.0.0.1 (PORT 0: a free one), prints
+`python otlp_receiver.py PORT DELAY_S [KEY_FILE CERTIFICATE_FILE]` serves on 127.0.0.1
+(PORT 0: a free one), prints
 {"port": …, "pid": …} and then one JSON line per span and metric that arrives.
 `OtlpReceiver` starts it and reads what it printed.
 """
@@ -27,9 +28,13 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_serv
 class OtlpReceiver:
     """The receiver's process, and what it has received so far."""
 
-    def __init__(self, *, port: int = 0, delay_s: float = 0.0) -> None:
+    def __init__(
+        self, *, port: int = 0, delay_s: float = 0.0, tls: tuple[Path, Path] | None = None
+    ) -> None:
+        self._scheme = "http" if tls is None else "https"
+        files = [] if tls is None else [str(file) for file in tls]
         self._process = subprocess.Popen(
-            [sys.executable, str(Path(__file__)), str(port), str(delay_s)],
+            [sys.executable, str(Path(__file__)), str(port), str(delay_s), *files],
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -44,7 +49,7 @@ class OtlpReceiver:
 
     @property
     def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self._scheme}://127.0.0.1:{self.port}"
 
     def spans(self) -> list[dict[str, Any]]:
         while not self._lines.empty():
@@ -158,7 +163,12 @@ def main() -> None:
     server = grpc.server(futures.ThreadPoolExecutor(4), options=[("grpc.so_reuseport", 0)])
     trace_service_pb2_grpc.add_TraceServiceServicer_to_server(_Traces(delay_s), server)
     metrics_service_pb2_grpc.add_MetricsServiceServicer_to_server(_Metrics(), server)
-    port = server.add_insecure_port(f"127.0.0.1:{port}")
+    if len(sys.argv) > 3:
+        pair = tuple(Path(file).read_bytes() for file in sys.argv[3:5])
+        credentials = grpc.ssl_server_credentials([pair])
+        port = server.add_secure_port(f"127.0.0.1:{port}", credentials)
+    else:
+        port = server.add_insecure_port(f"127.0.0.1:{port}")
     server.start()
     print(json.dumps({"port": port, "pid": os.getpid()}), flush=True)
     server.wait_for_termination()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
@@ -14,7 +15,8 @@ from vault.errors import Reason
 from vault.telemetry import Telemetry, names
 from vault.telemetry.export import SpanPipeline
 from vault.telemetry.kinds import Vocabulary
-from vault.telemetry.otlp import EndpointError, OtlpChannel, encode
+from vault.telemetry.otlp import EndpointError, OtlpChannel
+from vault.telemetry.otlp_encode import encode
 from vault.telemetry.span_file import SpanFile, read_spans, span_tree
 from vault.telemetry.spans import AttributeRefusedError, SpanBuilder
 from vault.telemetry.trace import CallTrace, IdSource, Tracer, TripTrace, current_call
@@ -186,7 +188,7 @@ def test_canaries_do_not_pass(key: str, value: object):
     source.trip(names.TRIP_TRANSIT_WRAP, [call]).finish(attributes={key: value})
     spans = [span for record in records for span in loose.build(record)]
     assert loose.refused == 2
-    text = str(encode(spans)) + "".join(span.to_json() for span in spans)
+    text = repr(encode(spans)) + "".join(span.to_json() for span in spans)
     assert "13800138000" not in text
     assert CANARY not in text
     with pytest.raises(AttributeRefusedError) as caught:
@@ -210,10 +212,11 @@ def test_our_encoder_says_what_the_sdks_says():
     for call in calls:
         call.mark("load")
     source.trip(names.TRIP_POSTGRES_LOAD, calls).finish(error=Reason.DATABASE_UNAVAILABLE)
-    for call in calls:
-        call.finish(14, GOOD_ATTRIBUTES)
+    calls[0].finish(14, GOOD_ATTRIBUTES | {names.ITEMS: 0, names.POLICIES: ()})
+    odd = {names.ITEMS: (1 << 63) - 1, names.ITEMS_ALLOWED: 128, names.ITEMS_FAILED: 127}
+    calls[1].finish(0, odd | {names.ENTRY_IDS: ("a" * 32,) * 300})
     spans = [span for record in records for span in builder().build(record)]
-    ours = encode(spans)
+    ours = ExportTraceServiceRequest.FromString(encode(spans))
     for span in ours.resource_spans[0].scope_spans[0].spans:
         span.status.SetInParent()  # the SDK's writes an empty one
         span.flags &= ~1  # and leaves the W3C flags out

@@ -14,9 +14,9 @@ import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final, Protocol, cast
+from typing import Final, Protocol, cast
 from urllib.parse import urlsplit
 
 import grpc
@@ -25,12 +25,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
     ExportMetricsServiceResponse,
 )
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
-    ExportTraceServiceRequest,
-    ExportTraceServiceResponse,
-)
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue
-from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from opentelemetry.sdk.metrics.export import (
     Metric,
     MetricExporter,
@@ -40,17 +35,15 @@ from opentelemetry.sdk.metrics.export import (
     ScopeMetrics,
 )
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.trace import SpanKind, StatusCode
 
 from vault.telemetry import names
-from vault.telemetry.spans import YIELD_S
+from vault.telemetry.otlp_encode import encode
 
 DEADLINE_S: Final = 3.0  # of one batch
 _IN_FLIGHT: Final = 16  # batches; with one every 0.2 s, a stall reaches the deadline first
 _COURTESY_S: Final = 0.25  # how long one batch waits for a free place, once per stall
 _LOST_AFTER: Final = 4  # deadlines in a row before the channel is made anew
 _MARGIN_S: Final = 0.3  # so that the thread ends before somebody stops waiting for it
-_SPANS_A_SLICE: Final = 16
 _OPTIONS: Final = (
     ("grpc.initial_reconnect_backoff_ms", 200),
     # Also the limit of one attempt to connect (20 s otherwise), so that a collector which
@@ -60,13 +53,6 @@ _OPTIONS: Final = (
     ("grpc.enable_retries", 0),
     ("grpc.use_local_subchannel_pool", 1),
 )
-_LOCAL_FLAGS: Final = 0x101  # sampled; "is remote" known and false (opentelemetry.proto.trace.v1)
-_REMOTE_FLAGS: Final = 0x301
-_KINDS: Final = {
-    SpanKind.INTERNAL: Span.SPAN_KIND_INTERNAL,
-    SpanKind.SERVER: Span.SPAN_KIND_SERVER,
-    SpanKind.CLIENT: Span.SPAN_KIND_CLIENT,
-}
 
 
 class EndpointError(ValueError):
@@ -111,7 +97,7 @@ class OtlpChannel:
         self._late = 0
         self._channel = self._connect()
 
-    def send_spans(self, request: ExportTraceServiceRequest, timeout: float) -> "_Answer":
+    def send_spans(self, request: bytes, timeout: float) -> "_Answer":
         """Sets off one batch and returns at once.
 
         Raises:
@@ -119,7 +105,7 @@ class OtlpChannel:
         """
         export = self._channel.unary_unary(
             "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
-            request_serializer=ExportTraceServiceRequest.SerializeToString,
+            request_serializer=bytes,
             response_deserializer=ExportTraceServiceResponse.FromString,
         )
         return cast("_Answer", export.future(request, timeout=timeout, wait_for_ready=True))
@@ -292,61 +278,6 @@ def with_metrics(data: MetricsData, own: Sequence[Metric]) -> MetricsData:
     scopes = [scope, *first.scope_metrics[1:]]
     resources[0] = ResourceMetrics(first.resource, scopes, first.schema_url)
     return MetricsData(resources)
-
-
-def encode(spans: Sequence[ReadableSpan]) -> ExportTraceServiceRequest:
-    """One request. All spans have the same resource and scope, and attributes that are
-    text, whole numbers or tuples of text (`spans.py` lets nothing else through).
-    """
-    request = ExportTraceServiceRequest()
-    if not spans:
-        return request
-    resource = request.resource_spans.add()
-    _attributes(resource.resource.attributes, spans[0].resource.attributes)
-    scope = resource.scope_spans.add()
-    if spans[0].instrumentation_scope is not None:
-        scope.scope.name = spans[0].instrumentation_scope.name
-        scope.scope.version = spans[0].instrumentation_scope.version or ""
-    for at, span in enumerate(spans):
-        if at % _SPANS_A_SLICE == 0:
-            time.sleep(YIELD_S)
-        context, parent = span.context, span.parent
-        out = scope.spans.add(
-            trace_id=context.trace_id.to_bytes(16),
-            span_id=context.span_id.to_bytes(8),
-            name=span.name,
-            kind=_KINDS[span.kind],
-            start_time_unix_nano=span.start_time,
-            end_time_unix_nano=span.end_time,
-            flags=_REMOTE_FLAGS if parent is not None and parent.is_remote else _LOCAL_FLAGS,
-        )
-        if parent is not None:
-            out.parent_span_id = parent.span_id.to_bytes(8)
-        if span.status.status_code is StatusCode.ERROR:
-            out.status.code = Status.STATUS_CODE_ERROR
-        if span.attributes:
-            _attributes(out.attributes, span.attributes)
-        for link in span.links:
-            out.links.add(
-                trace_id=link.context.trace_id.to_bytes(16),
-                span_id=link.context.span_id.to_bytes(8),
-                flags=_LOCAL_FLAGS,
-            )
-    return request
-
-
-def _attributes(out: Any, attributes: Mapping[str, Any]) -> None:
-    for key, value in attributes.items():
-        _value(out.add(key=key).value, value)
-
-
-def _value(out: AnyValue, value: str | int | Iterable[str]) -> None:
-    if isinstance(value, str):
-        out.string_value = value
-    elif isinstance(value, int):
-        out.int_value = value
-    else:
-        out.array_value.values.extend(AnyValue(string_value=one) for one in value)
 
 
 def _target(endpoint: str) -> tuple[str, bool]:
