@@ -1,5 +1,6 @@
 """Decision tables: the shipped ones hold, wrong ones say so, broken ones are refused."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -144,3 +145,21 @@ def test_malformed_rows(shipped: Bundle, folder: Path, row: str, said: str) -> N
 def test_a_table_without_rows(shipped: Bundle, folder: Path, rows: str) -> None:
     with pytest.raises(BundleError):
         run_tables(shipped, write(folder, rows))
+
+
+def test_the_example_of_the_documentation_holds(folder: Path) -> None:
+    page = (POLICIES.parent / "docs" / "policy.md").read_text()
+    purpose, callers, table = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    with (folder / "purposes.yaml").open("a") as file:
+        file.write(purpose)
+    document = yaml.safe_load((folder / "callers.yaml").read_text())
+    added = yaml.safe_load(callers)
+    document["roles"] |= added["roles"]
+    document["callers"] |= added["callers"]
+    for service, ids in added["services"].items():
+        document["services"][service] += ids
+    (folder / "callers.yaml").write_text(yaml.safe_dump(document))
+    write(folder, "")
+    (folder / "tests" / "one.yaml").write_text(table)
+    report = run_tables(load_bundle(folder), folder)
+    assert (5, ()) == (report.cases, report.failures)

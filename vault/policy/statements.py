@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+MAX_STATEMENTS = 2_000
+"""Of one file."""
 MAX_STATEMENT_CHARS = 8_192
 MAX_NESTING = 24
 MAX_OPERATORS = 400
@@ -16,7 +18,7 @@ MAX_OPERATORS = 400
 
 _PIECE = re.compile(
     r"""(?P<comment>//[^\n]*)
-      | (?P<string>"(?:\\.|[^"\\])*")
+      | (?P<string>"(?:\\.|[^"\\])*+(?:"|\\?\Z))
       | (?P<end>;)
       | (?P<open>[(\[{<](?!=))
       | (?P<close>[)\]}]|>(?!=))
@@ -48,14 +50,20 @@ def cut(file: str, text: str) -> Iterator[Statement]:
 
     A `;` inside brackets ends a statement as well: Cedar has none there. (A schema may,
     inside `namespace { }`, so a schema is only measured, with `measure`.)
+
+    After MAX_STATEMENTS comes one more, empty and with a problem.
     """
     begin: int | None = None
-    size = _Size()
+    size, count = _Size(), 0
     for piece in _PIECE.finditer(text):
         if piece.lastgroup in ("comment", "space"):
             continue
         if begin is None:
-            begin, size = piece.start(), _Size()
+            begin, size, count = piece.start(), _Size(), count + 1
+            if count > MAX_STATEMENTS:
+                line = text.count("\n", 0, begin) + 1
+                yield Statement(file, line, "", f"more than {MAX_STATEMENTS} policies in one file")
+                return
         size.take(piece.lastgroup)
         if piece.lastgroup == "end":
             yield _statement(file, text, slice(begin, piece.end()), size)
