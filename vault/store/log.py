@@ -33,7 +33,11 @@ class LogStore:
             VaultError: AUDIT_UNAVAILABLE (nothing was stored), or OUTCOME_UNKNOWN when the
                 connection broke during the commit of a write.
         """
-        writes = [call for call in calls if call.write is not None]
+        # By key: of two calls that brought the same one into this trip, the first is done.
+        writes: dict[bytes, Commit] = {}
+        for call in calls:
+            if call.write is not None:
+                writes.setdefault(call.write.key_digest, call)
         committing = False
         try:
             async with self._database.connection() as connection:
@@ -43,13 +47,10 @@ class LogStore:
                 transaction = connection.transaction()
                 await transaction.start()
                 try:
-                    claimed = await _claim(connection, writes)
-                    lost = [
-                        call
-                        for call in writes
-                        if call.write is not None and call.write.key_digest not in claimed
-                    ]
-                    kept = [call for call in calls if call not in lost] if lost else calls
+                    claimed = await _claim(connection, list(writes.values()))
+                    mine = {id(writes[key_digest]) for key_digest in claimed}
+                    lost = [call for call in calls if call.write and id(call) not in mine]
+                    kept = [call for call in calls if not call.write or id(call) in mine]
                     await _copy_tokens(connection, kept)
                     await _copy_entries(connection, kept)
                 except BaseException:
@@ -75,7 +76,10 @@ class LogStore:
                 "the audit entry could not be made durable",
                 retry_after_ms=500,
             ) from error
-        return [None if call.write is None else done.get(call.write.key_digest) for call in calls]
+        return [
+            None if not call.write or id(call) in mine else done.get(call.write.key_digest)
+            for call in calls
+        ]
 
     async def check_writable(self, probe: EntryRow) -> None:
         """Tries to add an entry and takes it back.

@@ -1,0 +1,76 @@
+"""The store: one idempotency key, one effect, however its calls meet."""
+
+import datetime as dt
+import uuid
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.support.embedded import fresh_database
+from vault.embedded import EmbeddedInstance
+from vault.model import SubjectId, TenantId
+from vault.rows import Commit, DoneWrite, EntryRow, NewWrite, TokenRow
+from vault.store.database import Database, PoolSettings
+from vault.store.log import LogStore
+from vault.store.migrate import migrate
+from vault.store.values import ValueStore
+
+TENANT = TenantId("demo-shop")
+
+
+@pytest.fixture(scope="module")
+async def database(instance: EmbeddedInstance) -> AsyncIterator[Database]:
+    with fresh_database(instance) as urls:
+        await migrate(urls.owner)
+        opened = Database(
+            PoolSettings(
+                url=urls.service, max_connections=4, connect_timeout=5, statement_timeout=5
+            )
+        )
+        await opened.open()
+        yield opened
+        await opened.close()
+
+
+def write(token: str, *, key: bytes) -> Commit:
+    entry = EntryRow(
+        entry_id=uuid.uuid4(),
+        tenant=TENANT,
+        recorded_at=dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
+        rpc="vault.v1.TokenService/Tokenize",
+        caller="spiffe://pdvault.example/shop/order",
+        purpose="",
+        subject_id=None,
+        verdicts=2,
+        trace_id=bytes(16),
+        entry=b"entry",
+        leaf_hash=bytes(32),
+    )
+    return Commit(
+        entries=(entry,),
+        write=NewWrite(key, TENANT, bytes(32), outcome=token.encode()),
+        tokens=(TokenRow(token, TENANT, SubjectId(uuid.uuid4()), "phone", 1, b"sealed"),),
+    )
+
+
+async def test_the_same_key_twice_in_one_trip_has_one_effect(database: Database) -> None:
+    """Two calls with one key that meet in one transaction: one is done, the other is told."""
+    key = b"k" * 32
+
+    done = await LogStore(database).commit(
+        [write("first", key=key), write("second", key=key), write("other", key=b"o" * 32)]
+    )
+    stored = await ValueStore(database).load_tokens(["first", "second", "other"])
+
+    assert [None, DoneWrite(bytes(32), b"first"), None] == done
+    assert {"first", "other"} == stored.keys()
+
+
+async def test_a_key_that_was_used_before_has_no_second_effect(database: Database) -> None:
+    key = b"b" * 32
+    await LogStore(database).commit([write("before", key=key)])
+
+    done = await LogStore(database).commit([write("after", key=key)])
+
+    assert [DoneWrite(bytes(32), b"before")] == done
+    assert {"before"} == (await ValueStore(database).load_tokens(["before", "after"])).keys()
