@@ -17,6 +17,7 @@ from vault.telemetry.export import SpanPipeline
 from vault.telemetry.kinds import Vocabulary
 from vault.telemetry.otlp import EndpointError, OtlpChannel
 from vault.telemetry.otlp_encode import encode
+from vault.telemetry.pace import Pace
 from vault.telemetry.span_file import SpanFile, read_spans, span_tree
 from vault.telemetry.spans import AttributeRefusedError, SpanBuilder
 from vault.telemetry.trace import CallTrace, IdSource, Tracer, TripTrace, current_call
@@ -188,7 +189,7 @@ def test_canaries_do_not_pass(key: str, value: object):
     source.trip(names.TRIP_TRANSIT_WRAP, [call]).finish(attributes={key: value})
     spans = [span for record in records for span in loose.build(record)]
     assert loose.refused == 2
-    text = repr(encode(spans)) + "".join(span.to_json() for span in spans)
+    text = repr(encode(spans, Pace())) + "".join(span.to_json() for span in spans)
     assert "13800138000" not in text
     assert CANARY not in text
     with pytest.raises(AttributeRefusedError) as caught:
@@ -216,7 +217,7 @@ def test_our_encoder_says_what_the_sdks_says():
     odd = {names.ITEMS: (1 << 63) - 1, names.ITEMS_ALLOWED: 128, names.ITEMS_FAILED: 127}
     calls[1].finish(0, odd | {names.ENTRY_IDS: ("a" * 32,) * 300})
     spans = [span for record in records for span in builder().build(record)]
-    ours = ExportTraceServiceRequest.FromString(encode(spans))
+    ours = ExportTraceServiceRequest.FromString(encode(spans, Pace()))
     for span in ours.resource_spans[0].scope_spans[0].spans:
         span.status.SetInParent()  # the SDK's writes an empty one
         span.flags &= ~1  # and leaves the W3C flags out

@@ -21,6 +21,7 @@ from vault.telemetry.export import Sink, SpanPipeline
 from vault.telemetry.kinds import NO_WORDS, Vocabulary
 from vault.telemetry.metrics import Labels, Metrics
 from vault.telemetry.otlp import OtlpChannel, OtlpMetrics, OtlpSpans
+from vault.telemetry.pace import Pace
 from vault.telemetry.span_file import SpanFile
 from vault.telemetry.spans import SpanBuilder
 from vault.telemetry.trace import CallTrace, Tracer, TripTrace
@@ -87,15 +88,16 @@ class Telemetry:
             }
         )
         # The file first: it is quick, and a slow collector must not hold it up.
+        pace = Pace()
         all_sinks: list[Sink] = [*sinks]
         if span_file is not None:
-            all_sinks.append(SpanFile(span_file))
+            all_sinks.append(SpanFile(span_file, pace=pace))
         all_readers = list(readers)
         self._channel: OtlpChannel | None = None
         self._exporter: OtlpMetrics | None = None
         if otlp_endpoint is not None:
             self._channel = OtlpChannel(otlp_endpoint, ca_file=otlp_ca_file)
-            all_sinks.append(OtlpSpans(self._channel))
+            all_sinks.append(OtlpSpans(self._channel, pace=pace))
             self._exporter = OtlpMetrics(self._channel, self._own_metrics)
             interval_ms = metrics_interval_s * 1000
             all_readers.append(
@@ -109,7 +111,7 @@ class Telemetry:
             strict=strict,
         )
         self.metrics = Metrics(resource=resource, readers=all_readers, strict=strict)
-        self._pipeline = SpanPipeline(self._builder, all_sinks, queue=span_queue)
+        self._pipeline = SpanPipeline(self._builder, all_sinks, queue=span_queue, pace=pace)
         self.tracer = Tracer(self._submit)
         self.metrics.watch(names.SPANS_DROPPED, self._pipeline.dropped)
         self.metrics.watch(names.ATTRIBUTES_DROPPED, self._refused)

@@ -15,7 +15,8 @@ from opentelemetry.sdk.trace import ReadableSpan
 
 from vault.telemetry import names
 from vault.telemetry.metrics import Labels
-from vault.telemetry.spans import YIELD_S, AttributeRefusedError, SpanBuilder
+from vault.telemetry.pace import Pace
+from vault.telemetry.spans import AttributeRefusedError, SpanBuilder
 from vault.telemetry.trace import CallTrace, TripTrace
 
 CLOSE_S: Final = 2.0  # of the 5 s that all of telemetry has to end
@@ -42,9 +43,18 @@ class SpanPipeline:
         builder: turns records into spans.
         sinks: who gets them, in this order; the quick ones first.
         queue: at most this many records wait.
+        pace: the thread's, shared with the sinks.
     """
 
-    def __init__(self, builder: SpanBuilder, sinks: Sequence[Sink], *, queue: int = 8192) -> None:
+    def __init__(
+        self,
+        builder: SpanBuilder,
+        sinks: Sequence[Sink],
+        *,
+        queue: int = 8192,
+        pace: Pace | None = None,
+    ) -> None:
+        self._pace = pace or Pace()
         self._builder = builder
         self._sinks = tuple(sinks)
         self._limit = queue
@@ -104,6 +114,7 @@ class SpanPipeline:
 
     def _pass_on(self) -> None:
         """Takes one batch from the queue to every sink."""
+        self._pace.set_backlog(len(self._queue) / self._limit)
         spans: list[ReadableSpan] = []
         for _ in range(min(_BATCH, len(self._queue))):
             record = self._queue.popleft()
@@ -114,7 +125,7 @@ class SpanPipeline:
                 self._lost += _span_count(record)
             except Exception:  # noqa: BLE001 - one odd record must not end the thread
                 self._lost += _span_count(record)
-            time.sleep(YIELD_S)
+            self._pace.rest()
         for sink in self._sinks:
             try:
                 sink.export(spans)

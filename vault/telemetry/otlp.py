@@ -38,6 +38,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 
 from vault.telemetry import names
 from vault.telemetry.otlp_encode import encode
+from vault.telemetry.pace import Pace
 
 DEADLINE_S: Final = 3.0  # of one batch
 _IN_FLIGHT: Final = 16  # batches; with one every 0.2 s, a stall reaches the deadline first
@@ -150,7 +151,10 @@ class OtlpSpans:
     Used from one thread.
     """
 
-    def __init__(self, channel: OtlpChannel, *, deadline_s: float = DEADLINE_S) -> None:
+    def __init__(
+        self, channel: OtlpChannel, *, deadline_s: float = DEADLINE_S, pace: Pace | None = None
+    ) -> None:
+        self._pace = pace or Pace()
         self._channel = channel
         self._deadline_s = deadline_s
         self._in_flight: deque[tuple[_Answer, int]] = deque()
@@ -168,7 +172,7 @@ class OtlpSpans:
             self._drop(names.DROP_SLOW, len(spans))
             return
         try:
-            future = self._channel.send_spans(encode(spans), self._deadline_s)
+            future = self._channel.send_spans(encode(spans, self._pace), self._deadline_s)
         except ValueError:  # the channel is closed
             self._drop(names.DROP_CLOSED, len(spans))
             return

@@ -11,7 +11,6 @@ a span whose parent is not ours to know, times in Unix nanoseconds.
 
 import json
 import os
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,9 +20,8 @@ from opentelemetry.trace import StatusCode
 
 from vault.telemetry import names
 from vault.telemetry.kinds import Value
-from vault.telemetry.spans import YIELD_S
+from vault.telemetry.pace import Pace
 
-_SPANS_A_SLICE = 16
 DEFAULT_MAX_BYTES = 64 * 1024 * 1024
 
 
@@ -63,7 +61,10 @@ class SpanFile:
         OSError: the file can't be opened for writing.
     """
 
-    def __init__(self, path: Path, *, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
+    def __init__(
+        self, path: Path, *, max_bytes: int = DEFAULT_MAX_BYTES, pace: Pace | None = None
+    ) -> None:
+        self._pace = pace or Pace()
         self._path = path
         self._max_bytes = max_bytes
         self._file: int | None = None
@@ -75,10 +76,11 @@ class SpanFile:
 
     def export(self, spans: Sequence[ReadableSpan]) -> None:
         """Appends; what can't be written is dropped and counted."""
-        data = b""
-        for at in range(0, len(spans), _SPANS_A_SLICE):
-            data += b"".join(_line(span) for span in spans[at : at + _SPANS_A_SLICE])
-            time.sleep(YIELD_S)
+        lines = []
+        for span in spans:
+            lines.append(_line(span))
+            self._pace.rest()
+        data = b"".join(lines)
         try:
             self._write(data)
         except OSError:

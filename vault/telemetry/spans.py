@@ -20,11 +20,6 @@ from vault.telemetry.trace import CallTrace, Link, TripTrace, stage_span_id
 # Statuses that are the service's fault (semantic conventions for gRPC server spans):
 # UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE, DATA_LOSS.
 _SERVER_FAULTS = frozenset({2, 4, 12, 13, 14, 15})
-YIELD_S = 0.00005
-"""How long the exporter's thread sleeps between slices of work. A thread that keeps the
-interpreter makes the event loop wait up to 5 ms (sys.getswitchinterval); sleeping 0
-gives it back too briefly for anybody to take it."""
-
 _RECORDED = TraceFlags(TraceFlags.SAMPLED)
 _UNSET = Status(StatusCode.UNSET)
 _ERROR = Status(StatusCode.ERROR)
