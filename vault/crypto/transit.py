@@ -183,11 +183,7 @@ class Transit:
         self._watched[item.tenant] = item
 
     async def wrap(self, items: Sequence[WrapItem]) -> list[Wrapped | VaultError]:
-        """Wrap keys under their tenants' root keys; one answer per item, in order.
-
-        Raises:
-            ValueError: a tenant's id cannot name a key.
-        """
+        """Wrap keys under their tenants' root keys; one answer per item, in order."""
         return await self._run(_ENCRYPT, items, read_wrapped)
 
     async def unwrap(
@@ -195,10 +191,7 @@ class Transit:
     ) -> list[Unwrapped | Unopenable | VaultError]:
         """Open wrapped keys; one answer per item, in order.
 
-        `Unopenable` concerns the item; a VaultError (KEY_STORE_*) its whole batch.
-
-        Raises:
-            ValueError: a tenant's id cannot name a key.
+        `Unopenable` concerns the item; a VaultError (KEY_STORE_*) mostly its whole batch.
         """
         return await self._run(DECRYPT, items, read_unwrapped)
 
@@ -217,8 +210,6 @@ class Transit:
         groups: dict[str, list[int]] = {}
         for at, item in enumerate(items):
             groups.setdefault(item.tenant, []).append(at)
-        for tenant in groups:
-            self._settings.root_key(tenant)
         size = min(self._settings.max_batch, MAX_WRAPS if verb == _ENCRYPT else MAX_UNWRAPS)
         batches = [
             (tenant, places[start : start + size])
@@ -239,17 +230,16 @@ class Transit:
     ) -> Sequence[_T | VaultError]:
         reason = self._health.refusal(verb, tenant)
         if reason is not None:
-            return [key_store_error(reason)] * len(items)
+            return _failures(reason, items)
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._settings.call_seconds):
                 results = await loop.run_in_executor(self._workers, self._call, verb, tenant, items)
         except TimeoutError:
-            error = key_store_error(Reason.KEY_STORE_UNAVAILABLE)
-            self._health.failed(error.reason, verb, tenant)
-            return [error] * len(items)
+            self._health.failed(Reason.KEY_STORE_UNAVAILABLE, verb, tenant)
+            return _failures(Reason.KEY_STORE_UNAVAILABLE, items)
         except VaultError as error:
-            return [error] * len(items)
+            return _failures(error.reason, items)
         return [read(result) for result in results]
 
     def _call(self, verb: str, tenant: str, items: Sequence[Item]) -> list[Result]:
@@ -302,3 +292,8 @@ class Transit:
 
     async def _in_prober(self, work: Callable[[], None]) -> None:
         await asyncio.get_running_loop().run_in_executor(self._prober, work)
+
+
+def _failures(reason: Reason, items: Sequence[Item]) -> list[VaultError]:
+    """An error of its own for each item: raising adds to an error's traceback."""
+    return [key_store_error(reason) for _ in items]

@@ -26,7 +26,15 @@ MAX_UNWRAPS = 240
 _WRAPPED_BYTES = 12 + SECRET_BYTES + 16
 _WRAPPED = re.compile(r"vault:v([1-9][0-9]{0,8}):([A-Za-z0-9+/]+={0,2})")
 
+_TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+
 Result = dict[str, object]
+
+
+def check_tenant(tenant: str) -> None:
+    """Raises ValueError unless a tenant's id can stand in a path."""
+    if not _TENANT.fullmatch(tenant):
+        raise ValueError("tenant: 1 to 63 lower-case letters, digits, - and _")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +46,7 @@ class WrapItem:
     context: bytes
 
     def __post_init__(self) -> None:
+        check_tenant(self.tenant)
         if len(self.secret) != SECRET_BYTES or not self.context:
             raise ValueError("a key to wrap has 32 bytes and a context")
 
@@ -60,6 +69,7 @@ class UnwrapItem:
     context: bytes
 
     def __post_init__(self) -> None:
+        check_tenant(self.tenant)
         if not self.context:
             raise ValueError("a key to unwrap has a context")
 

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from vault.crypto.transit_batch import MAX_UNWRAPS
+from vault.crypto.transit_batch import MAX_UNWRAPS, check_tenant
 
 _PATH = re.compile(r"[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-]+)*")
 _KEY_PREFIX = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
-_TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +104,7 @@ class TransitSettings:
         Raises:
             ValueError: the tenant's id cannot stand in a path.
         """
-        if not _TENANT.fullmatch(tenant):
-            raise ValueError("tenant: 1 to 63 lower-case letters, digits, - and _")
+        check_tenant(tenant)
         return self.key_prefix + tenant
 
 
