@@ -20,6 +20,7 @@ from vault.authn.issuers import Issuers, IssuersError, load_issuers
 from vault.authn.mtls import PeerCertificates
 from vault.clock import Clock, SystemClock
 from vault.config import Config
+from vault.config_files import certificate_end, read_secret
 from vault.crypto.keyring import Keyring
 from vault.crypto.transit import AppRole, TokenFile, Transit, TransitSettings
 from vault.errors import Reason, VaultError, Violation
@@ -48,9 +49,10 @@ from vault.store.database import Database, PoolSettings
 from vault.store.log import LogReader, LogStore
 from vault.store.values import ValueStore
 from vault.telemetry import Telemetry, names
-from vault.telemetry.kinds import Vocabulary
+from vault.telemetry.kinds import NO_WORDS, Vocabulary
 from vault.telemetry.logs import Log
 from vault.telemetry.loop_lag import LoopLag
+from vault.telemetry.metrics import Metrics, Readings
 from vault.telemetry.trips import TripNotes
 
 _log = Log("vault.app")
@@ -110,19 +112,28 @@ class Service:
         """Drains and closes everything, in reverse order."""
         await self._stack.aclose()
 
-    async def reload(self) -> None:
-        """Reads the policy bundle again (SIGHUP). A broken one is logged and left out."""
+    def words(self) -> Vocabulary:
+        """The words of the bundle in force, for the log; none before there is one."""
+        return _words(self._holder.current) if self._holder is not None else NO_WORDS
+
+    async def reload(self) -> tuple[Violation, ...]:
+        """Reads the policy bundle again (SIGHUP). A broken one is logged and left out.
+
+        Returns:
+            The faults of a bundle that was refused; none when what the folder holds is in force.
+        """
         if self._holder is None or self._telemetry is None:
-            return
+            return ()
         try:
             bundle, changed = await asyncio.to_thread(self._holder.reload)
         except BundleError as error:
             self._telemetry.metrics.count_reload("refused")
             for fault in error.faults:
                 _log.error("bundle.refused", file=f"{fault.field}: {fault.text}")
-            return
+            return error.faults
         self._telemetry.metrics.count_reload("changed" if changed else "unchanged")
         _log.info("bundle.loaded", bundle=bundle.digest.hex())
+        return ()
 
     async def _start(self) -> None:
         config, clock = self._config, self._clock
@@ -133,6 +144,9 @@ class Service:
             BundleHolder, config.policy.directory, clock=clock, load=self._load_bundle
         )
         self._holder = holder
+
+        for purpose in holder.current.overdue(_today(clock)):
+            _log.warning("purpose.overdue", purpose=purpose)
 
         # 2. Telemetry.
         telemetry = Telemetry(
@@ -261,7 +275,22 @@ class Service:
             interval_s=_HEALTH_S,
         )
         lag = LoopLag()
-        self._watch(telemetry, keyring, lag, (commits, loads, keys.stage, subjects.find_stage))
+        self._watch(
+            telemetry.metrics,
+            keyring=keyring,
+            transit=transit,
+            lag=lag,
+            queues=lambda: {
+                (stage.name,): stage.queued
+                for stage in (
+                    commits,
+                    loads,
+                    keys.stage,
+                    subjects.find_stage,
+                    subjects.bind_stage,
+                )
+            },
+        )
         for work in (lag.run(), _expire(keyring), _sweep(log)):
             task = asyncio.create_task(work)
             self._stack.push_async_callback(_cancelled, task)
@@ -303,12 +332,8 @@ class Service:
         _log.info("service.listening", port=self.port, version=__version__)
 
     def _load_bundle(self, directory: Path) -> Bundle:
-        """A bundle together with its issuers of bearer tokens; both are sound or neither is."""
-        bundle = load_bundle(directory)
-        try:
-            issuers = load_issuers(bundle.issuers_document, bundle.read_file, file="issuers.yaml")
-        except IssuersError as error:
-            raise BundleError([Violation("issuers.yaml", str(error))]) from error
+        """A bundle; its issuers are kept beside it, and those of the one in force."""
+        bundle, issuers = load_rules(directory)
         current = self._holder.current.digest if self._holder is not None else bundle.digest
         kept = {digest: each for digest, each in self._issuers.items() if digest == current}
         self._issuers = {**kept, bundle.digest: issuers}
@@ -318,7 +343,7 @@ class Service:
         self, url_file: Path, max_connections: int, *, custom_plans: bool = False
     ) -> Database:
         config = self._config.database
-        url = await asyncio.to_thread(url_file.read_text)
+        url = await asyncio.to_thread(read_secret, url_file)
         database = Database(
             PoolSettings(
                 url=url.strip(),
@@ -334,12 +359,15 @@ class Service:
 
     def _watch(
         self,
-        telemetry: Telemetry,
+        metrics: Metrics,
+        *,
         keyring: Keyring,
+        transit: Transit,
         lag: LoopLag,
-        stages: tuple["Stage[Commit, DoneWrite | None]", object, object, object],
+        queues: Callable[[], Readings],
     ) -> None:
-        metrics = telemetry.metrics
+        """Tells metrics where the values come from that nobody counts."""
+        certificate = self._config.server.tls_certificate
         metrics.watch(names.KEY_CACHE_HITS, lambda: {(): keyring.counts().hits})
         metrics.watch(names.KEY_CACHE_MISSES, lambda: {(): keyring.counts().misses})
         metrics.watch(names.KEY_CACHE_SIZE, lambda: {(): keyring.counts().entries})
@@ -347,11 +375,27 @@ class Service:
             names.KEY_CACHE_EVICTIONS,
             lambda: {(): sum(keyring.counts().evictions.values())},
         )
-        metrics.watch(
-            names.TRIP_QUEUE,
-            lambda: {(stage.name,): stage.queued for stage in stages if isinstance(stage, Stage)},
-        )
+        metrics.watch(names.TRIP_QUEUE, queues)
         metrics.watch(names.LOOP_LAG, lag.read)
+        metrics.watch(names.TRANSIT_STATE, lambda: {(_state(transit),): 1})
+        metrics.watch(
+            names.CERTIFICATE_EXPIRY,
+            lambda: {(): certificate_end(certificate) - self._clock.unix_ns() / 1e9},
+        )
+
+
+def load_rules(directory: Path) -> tuple[Bundle, Issuers]:
+    """A bundle as the service takes it, with its issuers of bearer tokens.
+
+    Raises:
+        BundleError: one or the other is not sound.
+    """
+    bundle = load_bundle(directory)
+    try:
+        issuers = load_issuers(bundle.issuers_document, bundle.read_file, file="issuers.yaml")
+    except IssuersError as error:
+        raise BundleError([Violation("issuers.yaml:1", str(error))]) from error
+    return bundle, issuers
 
 
 def transit_settings(config: Config) -> TransitSettings:
@@ -385,6 +429,18 @@ def forbid_core_dumps() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with contextlib.suppress(OSError, AttributeError):  # Linux only
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def _today(clock: Clock) -> dt.date:
+    return dt.datetime.fromtimestamp(clock.unix_ns() / 1e9, dt.UTC).date()
+
+
+def _state(transit: Transit) -> str:
+    down = transit.state
+    return "ready" if down is None else _STATES.get(down.reason, "unavailable")
+
+
+_STATES = {Reason.KEY_STORE_SEALED: "sealed", Reason.KEY_STORE_DENIED: "denied"}
 
 
 def _words(bundle: Bundle) -> Vocabulary:

@@ -143,6 +143,15 @@ def read_server_certificate(path: Path, *, now: dt.datetime) -> x509.Certificate
     return certificate
 
 
+def certificate_end(path: Path) -> float:
+    """When a PEM file's first certificate expires: seconds since 1970.
+
+    Raises:
+        FileError: the file can't be read or holds no certificate.
+    """
+    return _read_certificates(path)[0].not_valid_after_utc.timestamp()
+
+
 def check_private_key(path: Path, certificate: x509.Certificate | None) -> None:
     """Refuse a key that is not the certificate's; None: only that it is a key.
 
