@@ -1,0 +1,43 @@
+"""Runs the service of one configuration file, as a process of its own, for tests.
+
+Prints {"port": …, "pid": …} on stdout once it listens. SIGTERM stops it; SIGHUP reloads
+the bundle. Its log goes to stderr.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import uvloop
+
+from vault.app import Service
+from vault.config import load_config
+from vault.telemetry.logs import Logging
+
+
+async def _serve(path: Path) -> None:
+    service = Service(load_config(path))
+    loop = asyncio.get_running_loop()
+    stopped = asyncio.Event()
+    reloads: set[asyncio.Task[None]] = set()
+
+    def reload() -> None:
+        task = loop.create_task(service.reload())
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    await service.start()
+    print(json.dumps({"port": service.port, "pid": os.getpid()}), flush=True)
+    await stopped.wait()
+    await service.stop()
+
+
+if __name__ == "__main__":
+    with Logging():
+        uvloop.run(_serve(Path(sys.argv[1])))
