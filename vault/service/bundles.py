@@ -1,4 +1,7 @@
-"""GetBundle and ReloadBundle: which rules decide, and putting new ones in force."""
+"""GetBundle and ReloadBundle: which rules decide, and putting new ones in force.
+
+The steps of ReloadBundle carry the numbers of docs/request-path.md.
+"""
 
 import asyncio
 
@@ -36,7 +39,10 @@ class BundleKeeper:
             VaultError: the caller may not, the entry can't be written, or BUNDLE_INVALID with a
                 violation for every fault; then the old bundle stays in force.
         """
+        # 3. Decide.
         self._decide(call, Act.RELOAD_BUNDLE)
+
+        # 4. Read the folder and check all of it.
         try:
             fresh = await asyncio.to_thread(self._holder.read)
         except BundleError as error:
@@ -45,9 +51,12 @@ class BundleKeeper:
                 f"the bundle has {len(error.faults)} faults; the old one stays in force",
                 violations=error.faults,
             ) from error
-        # The entry comes first: a bundle must not begin to decide unrecorded.
+
+        # 5. Make the entry durable. First, as a bundle must not begin to decide unrecorded.
         call.trace.mark(names.STAGE_AUDIT)
         await self._recorder.record(call.account, call.trace)
+
+        # 6. Put the new bundle in force.
         return self._holder.put(fresh)
 
     def _decide(self, call: Call, act: Act) -> None:

@@ -1,4 +1,7 @@
-"""ListEntries: what the log holds, for auditors. Reading is recorded before the answer."""
+"""ListEntries: what the log holds, for auditors. Reading is recorded before the answer.
+
+The steps carry the numbers of docs/request-path.md.
+"""
 
 import base64
 import binascii

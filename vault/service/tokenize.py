@@ -1,7 +1,7 @@
 """Tokenize: values in, random tokens out, with exactly one effect for each idempotency key.
 
 The steps carry the numbers of docs/request-path.md; 1 (identify) and 2 (decode) come
-before, in `vault.rpc.boundary`, 9 (reply) after.
+before, in `vault.rpc.boundary`, 8 (reply) after.
 """
 
 import secrets
