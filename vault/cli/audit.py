@@ -1,0 +1,208 @@
+"""`pdvault audit …`: what the log says."""
+
+import argparse
+import base64
+import dataclasses
+import datetime as dt
+import itertools
+import os
+import re
+import uuid
+from collections import Counter
+from pathlib import Path
+
+from vault.cli.connection import connect, subject_ref
+from vault.cli.output import DONE, USAGE, CommandError, emit, emit_json, say
+from vault.cli.tables import show_facts, show_table
+from vault.cli.waterfall import waterfall
+from vault.client import Entry, EntryFilters, EntryItem, Reason, VaultClient, Verdict
+from vault.telemetry.span_file import read_spans, span_tree
+
+_HEX = re.compile(r"[0-9a-f]{32}")
+_ID_WINDOW = dt.timedelta(seconds=2)
+"""An entry id holds its time to the millisecond; ids of a burst may run a little ahead."""
+_MAX_PAGE = 500
+
+
+def list_entries(args: argparse.Namespace) -> int:
+    """Raises CommandError, VaultCallError, CredentialFilesError."""
+    filters: EntryFilters = {"page_size": min(args.limit, _MAX_PAGE)}
+    ref = subject_ref(args)
+    if ref is not None:
+        filters["subject_ref"] = ref
+    if args.subject_id:
+        filters["subject_id"] = args.subject_id
+    if args.caller:
+        filters["caller"] = args.caller
+    if args.purpose:
+        filters["purpose"] = args.purpose
+    if args.verdict:
+        filters["verdict"] = Verdict[args.verdict.upper()]
+    if args.trace_id:
+        filters["trace_id"] = args.trace_id
+    if args.since:
+        filters["since"] = args.since
+    if args.until:
+        filters["until"] = args.until
+    with connect(args) as vault:
+        found = vault.list_entries(**filters)
+        entries = itertools.islice(found, args.limit)
+        if args.json:
+            for entry in entries:
+                emit_json(as_json(entry))
+            return DONE
+        shown = list(entries)
+    if not shown:
+        say("no entries")
+        return DONE
+    show_table(
+        ("time (UTC)", "caller", "rpc", "purpose", "subject", "items", "verdict", "trace"),
+        [_row(entry) for entry in shown],
+    )
+    if len(shown) == args.limit:
+        say(f"the newest {args.limit}; more with --limit")
+    return DONE
+
+
+def show(args: argparse.Namespace) -> int:
+    """Raises CommandError, VaultCallError, CredentialFilesError, OSError."""
+    wanted = args.id.lower().replace("-", "")
+    if not _HEX.fullmatch(wanted):
+        raise CommandError("an entry id or a trace id is 32 hex digits", code=USAGE)
+    spans = args.spans or os.environ.get("PDVAULT_SPANS")
+    with connect(args) as vault:
+        entries = _find(vault, wanted)
+    if not entries:
+        raise CommandError(
+            "no entry and no trace of this tenant has that id",
+            hint="pdvault audit list shows trace ids; with --json, entry ids too",
+        )
+    for entry in entries:
+        if args.json:
+            emit_json(as_json(entry))
+        else:
+            _show_entry(entry)
+    if spans and not args.json:
+        _show_spans(Path(spans), entries[0].trace_id)
+    return DONE
+
+
+def as_json(entry: Entry) -> dict[str, object]:
+    """All of an entry; bytes in base64, the hash in hex, codes by name."""
+    document = dataclasses.asdict(entry)
+    document |= {
+        "time": entry.time.isoformat(),
+        "verdict": entry.verdict.name,
+        "reason": entry.reason.name,
+        "items": [
+            dataclasses.asdict(item)
+            | {
+                "wanted_view": item.wanted_view.name,
+                "view": item.view.name,
+                "verdict": item.verdict.name,
+                "reason": item.reason.name,
+            }
+            for item in entry.items
+        ],
+        "entry": base64.b64encode(entry.entry).decode(),
+        "leaf_hash": entry.leaf_hash.hex(),
+    }
+    return document
+
+
+def _find(vault: VaultClient, wanted: str) -> list[Entry]:
+    """The entry with that id, or all entries of that trace, oldest first."""
+    number = uuid.UUID(wanted)
+    if number.version == 7:  # noqa: PLR2004  entry ids are of this version (RFC 9562)
+        time = dt.datetime.fromtimestamp((number.int >> 80) / 1000, dt.UTC)
+        window = vault.list_entries(
+            since=time - _ID_WINDOW, until=time + _ID_WINDOW, page_size=_MAX_PAGE
+        )
+        for entry in window:
+            if entry.entry_id == wanted:
+                return [entry]
+    return list(vault.list_entries(trace_id=wanted))[::-1]
+
+
+def _row(entry: Entry) -> tuple[str, ...]:
+    return (
+        entry.time.strftime("%Y-%m-%d %H:%M:%S"),
+        _short_caller(entry.caller),
+        entry.rpc.rpartition("/")[2],
+        entry.purpose,
+        entry.subject_id[:8],
+        _items(entry.items),
+        _verdict(entry.verdict, entry.reason),
+        entry.trace_id,
+    )
+
+
+def _items(items: tuple[EntryItem, ...]) -> str:
+    """What was asked for, equal items counted: `phone full, bank_card POLICY_DENIED (3)`."""
+    words = Counter(
+        f"{item.field_type or 'unknown'} "
+        + (item.view.name.lower() if item.verdict is Verdict.ALLOWED else item.reason.name)
+        for item in items
+    )
+    return "\n".join(
+        word.removesuffix(" unspecified") + (f" ({count})" if count > 1 else "")
+        for word, count in words.items()
+    )
+
+
+def _verdict(verdict: Verdict, reason: Reason) -> str:
+    return verdict.name if reason is Reason.NONE else f"{verdict.name} {reason.name}"
+
+
+def _short_caller(caller: str) -> str:
+    """A SPIFFE id without its trust domain: all callers of a vault share that."""
+    return "/" + caller.split("/", 3)[3] if caller.count("/") > 2 else caller  # noqa: PLR2004
+
+
+def _show_entry(entry: Entry) -> None:
+    show_facts(
+        [
+            ("entry", entry.entry_id),
+            ("time", entry.time.isoformat()),
+            ("caller", f"{entry.caller or 'not established'} ({entry.authentication})"),
+            ("roles", ", ".join(entry.roles) or "none"),
+            ("tenant", entry.tenant),
+            ("rpc", entry.rpc),
+            ("purpose", entry.purpose or "none"),
+            ("subject", entry.subject_id or "none"),
+            ("verdict", _verdict(entry.verdict, entry.reason)),
+            *([("field at fault", entry.field)] if entry.field else []),
+            ("policy bundle", entry.bundle_digest),
+            ("call", entry.call_id),
+            ("trace", entry.trace_id),
+            ("leaf hash", entry.leaf_hash.hex()),
+        ]
+    )
+    if entry.items:
+        show_table(
+            ("field type", "wanted", "view", "verdict", "reason", "policies", "token digest"),
+            [
+                (
+                    item.field_type or "unknown",
+                    item.wanted_view.name.lower() if item.wanted_view else "most",
+                    item.view.name.lower() if item.view else "",
+                    item.verdict.name,
+                    "" if item.reason is Reason.NONE else item.reason.name,
+                    ", ".join(item.policies) or "none",
+                    item.token_digest[:16],
+                )
+                for item in entry.items
+            ],
+        )
+
+
+def _show_spans(path: Path, trace_id: str) -> None:
+    if not path.exists():
+        raise CommandError(f"{path}: no such file", hint="telemetry.span_file says where it lies")
+    lines = waterfall(span_tree(read_spans(path, trace_id), trace_id))
+    if not lines:
+        say(f"{path} has no spans of this trace (yet, or any more)")
+        return
+    emit("where the time went; [name] and ~ is a round trip shared with other calls")
+    for line in lines:
+        emit(f"  {line}")

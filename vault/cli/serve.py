@@ -1,0 +1,26 @@
+"""`pdvault serve`: the service on the user's own PostgreSQL and Vault or OpenBao."""
+
+import argparse
+import signal
+
+import uvloop
+
+from vault.app import Service, load_rules
+from vault.cli.output import DONE, emit
+from vault.cli.running import run_service
+from vault.config import load_config
+from vault.telemetry.logs import Logging
+
+
+def run(args: argparse.Namespace) -> int:
+    """Raises ConfigError, BundleError, UnsafeError, VaultError, OSError: it refuses to start."""
+    # Until the event loop takes it over, a reload would be the end.
+    signal.signal(signal.SIGHUP, lambda *_: None)
+    config = load_config(args.config)
+    if args.check:
+        bundle, _ = load_rules(config.policy.directory)
+        emit(f"{args.config}: sound; policies: sound, digest {bundle.digest.hex()[:12]}")
+        return DONE
+    service = Service(config)
+    with Logging(level=config.telemetry.log_level, words=service.words):
+        return uvloop.run(run_service(service, on_ready=lambda: None))
