@@ -302,7 +302,7 @@ StartService = Callable[..., contextlib.AbstractContextManager[VaultService]]
 def start_service(
     instance: EmbeddedInstance, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[StartService]:
-    """Starts services, each on a database of its own: `with start_service(extra_toml) as it`."""
+    """Gives a context manager: a service with this TOML added, on a database of its own."""
     with fresh_database(instance) as template:
         asyncio.run(migrate(template.owner))
 
