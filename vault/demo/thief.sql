@@ -1,0 +1,11 @@
+-- What the demo's thief asks the database, each statement after its name.
+
+-- name: one_value
+-- A value as it lies there, with its subject's key.
+select t.token, t.field_type, t.envelope, k.wrapped
+from tokens as t
+join subject_keys as k on k.subject_id = t.subject_id and k.key_version = t.key_version
+where t.token = $1;
+
+-- name: tables
+select tablename from pg_tables where schemaname = 'public' order by tablename;
