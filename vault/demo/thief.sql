@@ -8,4 +8,7 @@ join subject_keys as k on k.subject_id = t.subject_id and k.key_version = t.key_
 where t.token = $1;
 
 -- name: tables
-select tablename from pg_tables where schemaname = 'public' order by tablename;
+-- Those that hold rows: no views, and of a partitioned one its parts.
+select relname from pg_class
+where relkind = 'r' and relnamespace = 'public'::regnamespace
+order by relname;
