@@ -62,7 +62,7 @@ def test_case(service: VaultService, seeds: Seeds, case: Case) -> None:
         assert Authentication.MTLS == entry.authentication
         assert bundle.digest == entry.bundle_digest
         assert bytes(16) != entry.trace_id
-    if case.rpc == "Detokenize" and case.bytes is None:
+    if case.rpc == "Detokenize" and case.raw is None:
         tokens = [
             item["token"] for item in seeds.expand(case.request).get("items", ()) if "token" in item
         ]

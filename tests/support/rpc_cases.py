@@ -5,8 +5,8 @@ a token of the seeded subject, `$unknown` and `$typo` tokens that do not exist o
 `{$repeat: x, times: 3}` is `xxx`; `{$list: item, times: 3}` a list of three.
 """
 
-from collections.abc import Mapping
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import yaml
 from google.protobuf import json_format
 
 from tests.support import calls
-from tests.support.calls import RPCS, Answer
+from tests.support.calls import Answer
 from tests.support.service import VaultService, new_key
 from vault.audit.entry import Entry
 from vault.crypto.tokens import new_token
@@ -94,7 +94,7 @@ class Case:
     status: str
     file: str = ""
     request: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    bytes: str | None = None
+    raw: str | None = None
     append: str | None = None
     reason: str = ""
     field: str | None = None
@@ -104,8 +104,8 @@ class Case:
 
     def data(self, seeds: Seeds) -> bytes:
         """The request's bytes."""
-        if self.bytes is not None:
-            return read_bytes(self.bytes)
+        if self.raw is not None:
+            return read_bytes(self.raw)
         made = calls.message(self.rpc, seeds.expand(self.request))
         return made + read_bytes(self.append or "")
 
