@@ -9,7 +9,7 @@ If entries can't be written the answer is an error and holds nothing else.
 import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 from google.protobuf.message import Message
@@ -38,6 +38,8 @@ _log = Log("vault.rpc")
 
 _REPLY_MARGIN_S = 0.02
 """Kept back from the caller's deadline, so that the reason still arrives."""
+_MAX_STREAMS = 64
+"""Streams open at once; each holds a connection and memory for as long as it likes."""
 _RECORD_S = 5.0
 """How long the entry of a call that was cut short may take."""
 
@@ -71,6 +73,33 @@ class Method(Generic[Request]):
     @property
     def rpc(self) -> str:
         return f"{self.service}/{self.name}"
+
+
+Send = Callable[[Message], Awaitable[None]]
+"""Hands one message of a stream to the transport; waits while the caller is slow."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamMethod(Generic[Request]):
+    """One RPC that answers with a stream. Its procedure records before it sends."""
+
+    service: str
+    name: str
+    request: type[Request]
+    run: Callable[[Call, Request, Send], Awaitable[None]]
+
+    @property
+    def rpc(self) -> str:
+        return f"{self.service}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrival(Generic[Request]):
+    """One call as it came in."""
+
+    method: Method[Request] | StreamMethod[Request]
+    data: bytes = field(repr=False)
+    peer: Peer = field(repr=False)
 
 
 class Bundles(Protocol):
@@ -108,6 +137,7 @@ class Boundary:
         self._max_in_flight = max_in_flight
         self._default_deadline_s = default_deadline_s
         self._in_flight = 0
+        self._streams = 0
         self._is_draining = False
         self._settling: set[asyncio.Task[None]] = set()
 
@@ -124,20 +154,65 @@ class Boundary:
         self, method: Method[Request], data: bytes, peer: Peer
     ) -> bytes | status_pb2.Status:
         """One call from its bytes to the bytes, or the error, to answer with."""
-        trace = self._tracer.call(method.rpc, peer.traceparent)
+
+        async def procedure(call: Call, request: Request) -> bytes:
+            return (await method.run(call, request)).SerializeToString()
+
+        seconds = peer.seconds_left
+        limit = self._default_deadline_s if seconds is None else max(0.0, seconds - _REPLY_MARGIN_S)
+        limit = min(limit, 10 * self._default_deadline_s)
+        return await self._handle(_Arrival(method, data, peer), procedure, limit)
+
+    async def handle_stream(
+        self,
+        method: StreamMethod[Request],
+        data: bytes,
+        peer: Peer,
+        write: Callable[[bytes], Awaitable[None]],
+    ) -> status_pb2.Status | None:
+        """The same for a stream: what `write` is given, and at the end an error or None."""
+
+        async def procedure(call: Call, request: Request) -> bytes:
+            if self._streams > _MAX_STREAMS:
+                raise VaultError(
+                    Reason.OVERLOADED, "too many streams are open", retry_after_ms=1000
+                )
+
+            async def send(message: Message) -> None:
+                if not call.account.is_closed:
+                    raise VaultError(Reason.INTERNAL, "a stream was about to begin unrecorded")
+                await write(message.SerializeToString())
+
+            await method.run(call, request, send)
+            return b""
+
+        self._streams += 1
+        try:
+            arrival = _Arrival(method, data, peer)
+            answer = await self._handle(arrival, procedure, peer.seconds_left)
+        finally:
+            self._streams -= 1
+        return answer if isinstance(answer, status_pb2.Status) else None
+
+    async def _handle(
+        self,
+        arrival: _Arrival[Request],
+        procedure: Callable[[Call, Request], Awaitable[bytes]],
+        limit: float | None,
+    ) -> bytes | status_pb2.Status:
+        method = arrival.method
+        trace = self._tracer.call(method.rpc, arrival.peer.traceparent)
         call_id = uuid.uuid4()
         trace.call_id = call_id.hex
         account = Account(
             rpc=method.rpc, call_id=call_id, trace_id=trace.trace_id, span_id=trace.span_id
         )
-        seconds = peer.seconds_left
-        limit = self._default_deadline_s if seconds is None else max(0.0, seconds - _REPLY_MARGIN_S)
         status = 0
         reason = Reason.NONE
         self._in_flight += 1
         try:
-            async with asyncio.timeout(min(limit, 10 * self._default_deadline_s)):
-                answer = await self._run(method, data, peer, account, trace)
+            async with asyncio.timeout(limit):
+                answer = await self._run(arrival, procedure, account, trace)
             if not account.is_closed:
                 raise VaultError(Reason.INTERNAL, "a call was about to answer unrecorded")
             return answer
@@ -167,8 +242,13 @@ class Boundary:
             self._finish(account, trace, status, reason)
 
     async def _run(
-        self, method: Method[Request], data: bytes, peer: Peer, account: Account, trace: CallTrace
+        self,
+        arrival: _Arrival[Request],
+        procedure: Callable[[Call, Request], Awaitable[bytes]],
+        account: Account,
+        trace: CallTrace,
     ) -> bytes:
+        method, peer = arrival.method, arrival.peer
         # 1. Identify the caller. First, so that even a malformed call has a name to it.
         trace.mark(names.STAGE_IDENTIFY)
         bundle = self._bundles.current
@@ -189,12 +269,12 @@ class Boundary:
             )
         # 2. Decode and limit.
         trace.mark(names.STAGE_DECODE)
-        request = decode(data, method.request, max_bytes=self._max_request_bytes)
+        request = decode(arrival.data, method.request, max_bytes=self._max_request_bytes)
         # 3 to 7. The procedure, which ends with durable entries.
-        answer = await method.run(Call(principal, bundle, account, trace), request)
+        answer = await procedure(Call(principal, bundle, account, trace), request)
         # 8. Reply.
         trace.mark(names.STAGE_REPLY)
-        return answer.SerializeToString()
+        return answer
 
     def _carrier(self, peer: Peer, bundle: Bundle) -> Principal:
         """The certificate's identity, which an entry names even if it may not call."""

@@ -8,14 +8,14 @@ goes through the boundary. Left to the boundary: everything about a call.
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import grpc
 from google.rpc import status_pb2
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from vault.rpc.boundary import Boundary, Method, Peer
+from vault.rpc.boundary import Boundary, Method, Peer, StreamMethod
 from vault.rpc.status import DETAILS_KEY, grpc_code
 
 _MAX_METADATA = 16 * 1024
@@ -50,7 +50,7 @@ class GrpcServer:
         settings: ServerSettings,
         *,
         boundary: Boundary,
-        methods: Sequence[Method[Any]],
+        methods: Sequence[Method[Any] | StreamMethod[Any]],
         health_servicer: health.aio.HealthServicer,
     ) -> None:
         self._settings = settings
@@ -58,7 +58,11 @@ class GrpcServer:
         self._server = grpc.aio.server(options=_options(settings))
         services: dict[str, dict[str, Any]] = {}
         for method in methods:
-            handler: Any = grpc.unary_unary_rpc_method_handler(self._handler(method))
+            handler: Any
+            if isinstance(method, StreamMethod):
+                handler = grpc.unary_stream_rpc_method_handler(self._stream_handler(method))
+            else:
+                handler = grpc.unary_unary_rpc_method_handler(self._handler(method))
             services.setdefault(method.service, {})[method.name] = handler
         for service, handlers in services.items():
             self._server.add_generic_rpc_handlers(
@@ -103,12 +107,19 @@ class GrpcServer:
         async def handle(data: bytes, context: "grpc.aio.ServicerContext[bytes, bytes]") -> bytes:
             answer = await self._boundary.handle(method, data, _peer(context))
             if isinstance(answer, status_pb2.Status):
-                await context.abort(
-                    grpc_code(answer),
-                    answer.message,
-                    ((DETAILS_KEY, answer.SerializeToString()),),
-                )
+                await _abort(context, answer)
             return answer
+
+        return handle
+
+    def _stream_handler(
+        self, method: StreamMethod[Any]
+    ) -> Callable[[bytes, "grpc.aio.ServicerContext[bytes, bytes]"], Awaitable[None]]:
+        async def handle(data: bytes, context: "grpc.aio.ServicerContext[bytes, bytes]") -> None:
+            boundary = self._boundary
+            error = await boundary.handle_stream(method, data, _peer(context), context.write)
+            if error is not None:
+                await _abort(context, error)
 
         return handle
 
@@ -130,6 +141,13 @@ class GrpcServer:
         settings = self._settings
         stats = [p.stat() for p in (settings.certificate, settings.key, settings.client_ca)]
         return [(stat.st_mtime_ns, stat.st_ino) for stat in stats]
+
+
+async def _abort(
+    context: "grpc.aio.ServicerContext[bytes, bytes]", error: status_pb2.Status
+) -> NoReturn:
+    details = ((DETAILS_KEY, error.SerializeToString()),)
+    await context.abort(grpc_code(error), error.message, details)
 
 
 def _peer(context: "grpc.aio.ServicerContext[bytes, bytes]") -> Peer:

@@ -5,7 +5,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from vault.policy.holder import BundleHolder
-from vault.rpc.boundary import Method
+from vault.rpc.boundary import Method, StreamMethod
 from vault.rpc.convert import (
     Limits,
     bundle_message,
@@ -48,7 +48,7 @@ class Services:
         self._holder = holder
         self._limits = limits
 
-    def methods(self) -> list[Method[Any]]:
+    def methods(self) -> list[Method[Any] | StreamMethod[Any]]:
         """All RPCs, each with a request type of its own."""
         return [
             Method(TOKEN_SERVICE, "Tokenize", tokens_pb2.TokenizeRequest, self._tokenize),
