@@ -17,7 +17,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +33,8 @@ from tests.support.service_bundle import DOMAIN, EXTRA_CLIENTS, write_bundle
 from vault.audit.entry import Entry
 from vault.embedded import EmbeddedInstance
 from vault.embedded.certificates import Issued, Leaf, issue
-from vault.embedded.config_file import config_text
-from vault.embedded.files import write_file
+from vault.embedded.config_file import Settings, config_text
+from vault.embedded.files import make_folder, write_file
 from vault.embedded.pki import CLIENTS
 from vault.embedded.ports import free_port
 from vault.store.migrate import migrate
@@ -62,8 +62,6 @@ class VaultService:
         self._process: subprocess.Popen[str] | None = None
         self._channels: dict[str, grpc.Channel] = {}
         self._lock = threading.Lock()
-        for name in ("service", "audit_reader"):
-            write_file(folder / f"{name}.url", getattr(urls, name))
 
     # --- The process ------------------------------------------------------------------
 
@@ -108,13 +106,21 @@ class VaultService:
 
     def config(self, port: int) -> str:
         """The text of its configuration file."""
-        settings = replace(
-            self.instance.settings(),
-            state=self.folder,
-            service_url_file=self.folder / "service.url",
-            audit_reader_url_file=self.folder / "audit_reader.url",
-        )
+        settings = self._settings()
         return config_text(settings, policies=self.policies, port=port) + self._extra
+
+    def _settings(self) -> Settings:
+        """The instance's settings, with a database and a folder of our own."""
+        shared = self.instance.settings()
+        own: dict[str, Path] = {"state": self.folder}
+        for each in fields(shared):
+            if each.name.endswith("_url_file") and each.name != "owner_url_file":
+                url = getattr(shared, each.name).read_text().rpartition("/")[0]
+                own[each.name] = self.folder / f"{each.name.removesuffix('_url_file')}.url"
+                write_file(own[each.name], f"{url}/{self.urls.name}")
+            elif each.name == "witness_file":
+                own[each.name] = make_folder(self.folder / "witness") / "checkpoint"
+        return replace(shared, **own)
 
     def stop(self) -> int:
         """Ends it; its exit code."""
