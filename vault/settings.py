@@ -180,7 +180,7 @@ def _row(key: Key) -> str:
         default = f'`"{key.default}"`'
     else:
         # Digits in groups, as TOML writes them, where they help.
-        is_long = key.default >= 10_000  # noqa: PLR2004
+        is_long = key.default >= 10_000  # noqa: PLR2004  digits worth grouping
         default = f"`{key.default:_}`" if is_long else f"`{key.default}`"
     cells = (f"`{key.name}`", kind[key.kind] + unit, default, key.setting.range, key.setting.text)
     return "| " + " | ".join(cells) + " |"

@@ -156,7 +156,7 @@ def _verdict(verdict: Verdict, reason: Reason) -> str:
 
 def _short_caller(caller: str) -> str:
     """A SPIFFE id without its trust domain: all callers of a vault share that."""
-    return "/" + caller.split("/", 3)[3] if caller.count("/") > 2 else caller  # noqa: PLR2004
+    return "/" + caller.split("/", 3)[3] if caller.count("/") > 2 else caller  # noqa: PLR2004  the path
 
 
 def _show_entry(entry: Entry) -> None:

@@ -123,6 +123,6 @@ def _show_running(
         emit_json(facts)
     else:
         show_facts(
-            (name.replace("_", " "), {True: "yes", False: "no"}.get(value, str(value)))  # type: ignore[call-overload]
+            (name.replace("_", " "), {True: "yes", False: "no"}.get(value, str(value)))  # type: ignore[call-overload]  # any object
             for name, value in facts.items()
         )

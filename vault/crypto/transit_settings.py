@@ -90,7 +90,7 @@ class TransitSettings:
                 raise ValueError(f"{name}: above 0 and at most 3600")
         if not 1 <= self.max_batch <= MAX_UNWRAPS:
             raise ValueError(f"max_batch: 1 to {MAX_UNWRAPS}")
-        if not 1 <= self.threads <= 32:  # noqa: PLR2004
+        if not 1 <= self.threads <= 32:  # noqa: PLR2004 as it says
             raise ValueError("threads: 1 to 32")
 
     @property

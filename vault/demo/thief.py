@@ -100,4 +100,4 @@ def _queries() -> dict[str, str]:
 if __name__ == "__main__":
     state_argument, url_file_argument = map(Path, sys.argv[1:])
     loot = search(state_argument, url_file_argument, json.load(sys.stdin))
-    print(json.dumps(loot))  # noqa: T201
+    print(json.dumps(loot))  # noqa: T201  its output

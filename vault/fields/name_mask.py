@@ -24,7 +24,7 @@ def mask_name(name: str) -> str:
         return " ".join(map(_mask_word, name.split(" ")))
     # Whatever follows a Chinese name after a blank is part of it: 张 三.
     split = characters(name)
-    is_compound = "".join(split[:2]) in COMPOUND_SURNAMES and len(split) > 2  # noqa: PLR2004
+    is_compound = "".join(split[:2]) in COMPOUND_SURNAMES and len(split) > 2  # noqa: PLR2004  a given name too
     shown = 2 if is_compound else 1
     if len(split) <= shown:
         return _MASK * len(split)
@@ -33,7 +33,7 @@ def mask_name(name: str) -> str:
 
 def _mask_word(word: str) -> str:
     split = characters(word)
-    if len(split) < 2 or not split[0][0].isalpha():  # noqa: PLR2004
+    if len(split) < 2 or not split[0][0].isalpha():  # noqa: PLR2004  just a letter
         return _hide(word)
     return split[0] + _hide("".join(split[1:]))
 
@@ -45,5 +45,5 @@ def _hide(text: str) -> str:
 def _is_han(char: str) -> bool:
     # Newer extensions have no name in this Python's tables; they are all in planes 2 and 3.
     return bool(char) and (
-        unicodedata.name(char, "").startswith("CJK") or 0x20000 <= ord(char) < 0x40000  # noqa: PLR2004
+        unicodedata.name(char, "").startswith("CJK") or 0x20000 <= ord(char) < 0x40000  # noqa: PLR2004  CJK
     )

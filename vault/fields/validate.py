@@ -152,7 +152,7 @@ VALIDATORS: Mapping[str, Primitive[Validator]] = {
     ),
     "pattern": Primitive(
         _pattern,
-        Parameter("match", str, lambda text: 1 <= len(text) <= 200, "1 to 200 characters"),  # noqa: PLR2004
+        Parameter("match", str, lambda text: 1 <= len(text) <= 200, "1 to 200 characters"),  # noqa: PLR2004  as it says
     ),
     "luhn": Primitive(lambda: _luhn),
     "resident_id": Primitive(lambda: _resident_id),

@@ -152,8 +152,8 @@ RENDERERS: Mapping[str, Primitive[Renderer]] = {
     "full": Primitive(lambda: _full),
     "masked": Primitive(
         _masked,
-        Parameter("keep_first", int, lambda n: 0 <= n <= 32, _KEEP),  # noqa: PLR2004
-        Parameter("keep_last", int, lambda n: 0 <= n <= 32, _KEEP),  # noqa: PLR2004
+        Parameter("keep_first", int, lambda n: 0 <= n <= 32, _KEEP),  # noqa: PLR2004  as _KEEP says
+        Parameter("keep_last", int, lambda n: 0 <= n <= 32, _KEEP),  # noqa: PLR2004  as _KEEP says
         Parameter("mask", str, _is_mask, "one sign, such as *"),
     ),
     "name_mask": Primitive(lambda: _name_mask),
