@@ -82,6 +82,10 @@ class EntryRow:
     purpose: str
     subject_id: SubjectId | None
     verdicts: int
+    views: int
+    field_types: tuple[str, ...]
+    policies: tuple[str, ...]
+    bundle_digest: bytes
     trace_id: bytes
     entry: bytes
     leaf_hash: bytes
@@ -95,6 +99,10 @@ class EntryRow:
         "purpose",
         "subject_id",
         "verdicts",
+        "views",
+        "field_types",
+        "policies",
+        "bundle_digest",
         "trace_id",
         "entry",
         "leaf_hash",
@@ -120,7 +128,7 @@ class EntryFilter:
     """Which entries to list; None does not narrow.
 
     Attributes:
-        verdict_bit: a bit of `EntryRow.verdicts`.
+        verdict_bit: a bit of `EntryRow.verdicts`; view_bit of `EntryRow.views`.
         before: entries older than this one.
     """
 
@@ -132,6 +140,10 @@ class EntryFilter:
     trace_id: bytes | None = None
     start: dt.datetime | None = None
     end: dt.datetime | None = None
+    field_type: str | None = None
+    view_bit: int | None = None
+    policy: str | None = None
+    bundle_digest: bytes | None = None
     before: UUID | None = None
     limit: int = 100
 
@@ -143,3 +155,54 @@ class StoredEntry:
     entry_id: UUID
     entry: bytes
     leaf_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LeafRow:
+    """A leaf with the entry that it stands for; the entry's parts are None if it is gone."""
+
+    index: int
+    entry_id: UUID
+    leaf_hash: bytes
+    entry_leaf_hash: bytes | None
+    entry: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class TileRow:
+    """A full tile: 256 hashes of 32 bytes."""
+
+    level: int
+    index: int
+    hashes: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointRow:
+    """A signed checkpoint; the note is the record, size and root find it."""
+
+    size: int
+    root: bytes
+    note: str
+    signed_at: dt.datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Sequenced:
+    """What one step of the sequencer did.
+
+    Attributes:
+        entries: how many got an index; 0 if one was damaged.
+        damaged: an entry whose bytes do not give its leaf hash, if there is one.
+    """
+
+    entries: int
+    damaged: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """Entries without an index. `entries` is counted up to a bound; `seconds` is of the oldest."""
+
+    entries: int
+    seconds: float

@@ -150,9 +150,10 @@ class Account:
             verdict, reason = notes[0].verdict, notes[0].reason
         entry_id, time_us = ids.next()
         self.entry_ids.append(entry_id)
-        verdicts = 1 << verdict
+        verdicts, views = 1 << verdict, 0
         for note in notes:
             verdicts |= 1 << note.verdict
+            views |= 1 << note.view
         entry = encode(
             Entry(
                 entry_id=entry_id,
@@ -195,6 +196,10 @@ class Account:
             purpose=self.purpose,
             subject_id=subject,
             verdicts=verdicts,
+            views=views,
+            field_types=tuple({note.field_type: None for note in notes if note.field_type}),
+            policies=tuple({policy: None for note in notes for policy in note.policies}),
+            bundle_digest=self.bundle_digest,
             trace_id=self.trace_id,
             entry=entry,
             leaf_hash=leaf_hash(entry),

@@ -129,6 +129,10 @@ class LogReader:
                 wanted.start,
                 wanted.end,
                 wanted.before,
+                wanted.field_type,
+                wanted.view_bit,
+                wanted.policy,
+                wanted.bundle_digest,
                 wanted.limit,
             )
         return [StoredEntry(row["entry_id"], row["entry"], row["leaf_hash"]) for row in rows]
@@ -178,6 +182,10 @@ async def _copy_entries(connection: asyncpg.Connection, calls: Sequence[Commit])
             row.purpose,
             row.subject_id,
             row.verdicts,
+            row.views,
+            row.field_types,
+            row.policies,
+            row.bundle_digest,
             row.trace_id,
             row.entry,
             row.leaf_hash,

@@ -69,8 +69,9 @@ create table writes (
 create index writes_by_age on writes (created_at);
 
 -- The audit log. `entry` is the record; the other columns only find it. Distributed by entry_id.
+-- Partitioned by month, so that years of it stay fast and old months can go to files.
 create table audit_entries (
-    entry_id uuid not null primary key,
+    entry_id uuid not null,
     tenant text not null,
     recorded_at timestamptz not null,
     rpc text not null,
@@ -78,13 +79,45 @@ create table audit_entries (
     purpose text not null,
     subject_id uuid,
     verdicts smallint not null,
+    views smallint not null,
+    field_types text[] not null,
+    policies text[] not null,
+    bundle_digest bytea not null check (octet_length(bundle_digest) = 32),
     trace_id bytea not null check (octet_length(trace_id) = 16),
     entry bytea not null,
-    leaf_hash bytea not null check (octet_length(leaf_hash) = 32)
-);
+    leaf_hash bytea not null check (octet_length(leaf_hash) = 32),
+    primary key (entry_id, recorded_at)
+) partition by range (recorded_at);
+create table audit_entries_rest partition of audit_entries default;
 create index audit_entries_by_subject on audit_entries (subject_id, entry_id) where subject_id is not null;
 create index audit_entries_by_caller on audit_entries (tenant, caller, entry_id);
 create index audit_entries_by_trace on audit_entries (trace_id);
+
+-- Makes the partitions of this month and of the next ones. Whoever may call it can do no more.
+create function ensure_audit_partitions(months int) returns void
+language plpgsql security definer set search_path = public, pg_temp as $$
+declare
+    first_day date := date_trunc('month', now() at time zone 'UTC')::date;
+    part text;
+begin
+    if months not between 0 and 120 then
+        raise exception 'months is 0 to 120';
+    end if;
+    for i in 0..months loop
+        part := 'audit_entries_' || to_char(first_day + make_interval(months => i), 'YYYY_MM');
+        if to_regclass('public.' || part) is null then
+            execute format(
+                'create table %I partition of audit_entries for values from (%L) to (%L)',
+                part,
+                ((first_day + make_interval(months => i))::timestamp at time zone 'UTC'),
+                ((first_day + make_interval(months => i + 1))::timestamp at time zone 'UTC')
+            );
+        end if;
+    end loop;
+end
+$$;
+revoke all on function ensure_audit_partitions(int) from public;
+select ensure_audit_partitions(13);
 
 -- Least rights. The service stores and reads values; of the log it can only add to the end.
 revoke all on schema public from public;

@@ -12,5 +12,9 @@ where tenant in ($1, '')
   and ($7::timestamptz is null or recorded_at >= $7)
   and ($8::timestamptz is null or recorded_at < $8)
   and ($9::uuid is null or entry_id < $9)
+  and ($10::text is null or field_types @> array[$10])
+  and ($11::smallint is null or views & $11 <> 0)
+  and ($12::text is null or policies @> array[$12])
+  and ($13::bytea is null or bundle_digest = $13)
 order by entry_id desc
-limit $10;
+limit $14;
