@@ -49,11 +49,14 @@ def node_hash(left: bytes, right: bytes) -> bytes:
 
 
 def root_of(leaf_hashes: Iterable[bytes]) -> bytes:
-    """The root of these leaves, in order; `EMPTY_ROOT` for none."""
-    tree = CompactRange()
-    for leaf in leaf_hashes:
-        tree.append(leaf)
-    return tree.root()
+    """The root of these leaves, in order, all in memory; `EMPTY_ROOT` for none."""
+    row = list(leaf_hashes)
+    while len(row) > 1:
+        # A last one without a partner rises as it is: the tree is full to its left.
+        odd = row[-1:] if len(row) % 2 else []
+        pairs = zip(row[::2], row[1::2], strict=False)
+        row = [node_hash(left, right) for left, right in pairs] + odd
+    return row[0] if row else EMPTY_ROOT
 
 
 class CompactRange:

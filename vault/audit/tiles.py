@@ -231,7 +231,7 @@ class TileBuilder:
         """
         if len(leaf_hash) != HASH_SIZE:
             raise TileError("the leaf hash is not 32 bytes")
-        full = []
+        full: list[tuple[Tile, bytes]] = []
         self.size += 1
         level = 0
         one = leaf_hash
@@ -281,7 +281,7 @@ def read_bundle(data: bytes, width: int) -> list[bytes]:
     Raises:
         TileError: another number of entries, or one cut short.
     """
-    entries = []
+    entries: list[bytes] = []
     at = 0
     while at < len(data):
         if at + _U16.size > len(data) or len(entries) == width:
