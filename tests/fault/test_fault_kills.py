@@ -38,7 +38,7 @@ def test_two_hundred_kills(world: World) -> None:
 
 
 def test_retry_after_a_kill_finds_what_was_committed(world: World) -> None:
-    """The same key after the kill: the same tokens if it was acknowledged before, else one effect."""
+    """The same key after the kill gives the same tokens."""
     subjects = [(new_key(), {"phone": "13800000001", "person_name": "张三"})]
     key = new_key()
     with world.client("order") as order:

@@ -20,7 +20,7 @@ from tests.support.embedded import DatabaseUrls
 from tests.support.link import Link, link
 from tests.support.service import VaultService, new_key, wait_until
 from vault.audit.entry import Entry
-from vault.client import Revealed, RetryPolicy, VaultCallError, VaultClient
+from vault.client import RetryPolicy, Revealed, VaultCallError, VaultClient
 from vault.crypto.tokens import token_digest
 from vault.embedded import EmbeddedInstance
 from vault.embedded.config_file import Settings
@@ -329,9 +329,8 @@ def world_on(
             service=urls.service.replace(here, there),
             audit_reader=urls.audit_reader.replace(here, there),
         )
-        detour = Detour(
-            instance, transit_address=f"https://127.0.0.1:{transit.port}", **(changes or {})
-        )
+        bent = {"transit_address": f"https://127.0.0.1:{transit.port}", **(changes or {})}
+        detour = Detour(instance, **bent)
         service = kind(detour, linked, folder, extra)  # type: ignore[arg-type]
         try:
             service.start()

@@ -16,7 +16,7 @@ import uuid
 from pathlib import Path
 from typing import Any, TextIO
 
-from vault.client import AsyncVaultClient, Revealed, RetryPolicy, VaultCallError
+from vault.client import AsyncVaultClient, RetryPolicy, Revealed, VaultCallError
 
 _PAUSE_S = 0.05
 """After a failure: a client that hammers a vault in trouble is no load, only noise."""
