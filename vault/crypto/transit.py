@@ -271,6 +271,8 @@ class Transit:
                     raise key_store_error(Reason.KEY_STORE_FAULT)
             except VaultError as error:
                 first = first or error
+                if self._health.state() is not None:
+                    break  # nobody gets an answer: each further tenant would only wait as long
         if first is not None:
             raise first
 

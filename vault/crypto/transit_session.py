@@ -6,6 +6,7 @@ told from that by asking the token about itself (both are a 403); a root token i
 Leaves to `transit`: HTTP (`send`), threads, time limits, health.
 """
 
+import hashlib
 import logging
 import random
 import re
@@ -31,6 +32,9 @@ from vault.errors import Reason, VaultError
 _log = logging.getLogger(__name__)
 
 _CREDENTIAL = re.compile(r"[!-~]{1,4096}")
+_REFUSED_PAUSE_NS = 16 * 60 * 1_000_000_000
+"""After a secret id was refused, unless another comes. The server locks a role out for everybody
+after five refusals, each within 15 minutes of the one before (OpenBao's defaults)."""
 
 
 class Send(Protocol):
@@ -67,6 +71,8 @@ class TransitSession:
         self._login_lock = threading.Lock()
         self._lease: _Lease | None = None
         self._file_stamp: tuple[int, int, int] | None = None
+        self._refused = b""
+        self._refused_until_ns = 0
 
     def batch(self, verb: str, tenant: str, items: Sequence[WrapItem | UnwrapItem]) -> list[Result]:
         """One result per item, in order."""
@@ -196,12 +202,15 @@ class TransitSession:
             data = _part(document, "data")
             ttl_seconds, policies = _number(data.get("ttl")), data.get("policies")
         else:
-            body: dict[str, object] = {
-                "role_id": _read(auth.role_id_file),
-                "secret_id": _read(auth.secret_id_file),
-            }
+            role_id, secret_id = _read(auth.role_id_file), _read(auth.secret_id_file)
+            credentials = hashlib.sha256(f"{role_id} {secret_id}".encode()).digest()
+            now = self._clock.monotonic_ns()
+            if credentials == self._refused and now < self._refused_until_ns:
+                raise key_store_error(Reason.KEY_STORE_DENIED)
+            body: dict[str, object] = {"role_id": role_id, "secret_id": secret_id}
             status, document = self._send("post", f"auth/{auth.mount}/login", body, None)
             if status == BAD_REQUEST:  # "invalid role or secret ID"
+                self._refused, self._refused_until_ns = credentials, now + _REFUSED_PAUSE_NS
                 raise key_store_error(Reason.KEY_STORE_DENIED)
             if status != OK:
                 raise failure(status, document)
