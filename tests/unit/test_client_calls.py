@@ -528,13 +528,14 @@ def test_broken_files_stop_the_client_at_once(kind, authority, tmp_path):
 
 
 async def test_the_example_of_the_package_runs(vault, authority, tmp_path, monkeypatch, capsys):
-    (tmp_path / "certs").mkdir()
+    certs = tmp_path / "state" / "certs"
+    certs.mkdir(parents=True)
     for name in ("order", "shipping"):
-        authority.issue_client(tmp_path / "certs" / name)
+        authority.issue_client(certs / name)
     monkeypatch.chdir(tmp_path)
     lines = (vault_client.__doc__ or "").splitlines()
     example = "\n".join(line for line in lines if line.startswith("    ") or not line)
-    code = textwrap.dedent(example).replace("127.0.0.1:8443", vault.address)
+    code = textwrap.dedent(example).replace("127.0.0.1:7443", vault.address)
     await asyncio.to_thread(exec, code, {})
     assert capsys.readouterr().out.splitlines() == [
         "MASKED value of tok_member-1001_张伟",

@@ -4,13 +4,13 @@ An order's personal data, out of the shop and back for one purpose:
 
     from vault.client import Refused, Revealed, VaultClient
 
-    with VaultClient.from_directory("certs/order", "127.0.0.1:8443") as vault:
+    with VaultClient.from_directory("state/certs/order", "127.0.0.1:7443") as vault:
         outcome = vault.tokenize(
             [("member-1001", {"person_name": "张伟", "phone": "13812345678"})]
         )
         tokens = outcome.subjects[0].tokens  # {"person_name": "…", "phone": "…"}
 
-    with VaultClient.from_directory("certs/shipping", "127.0.0.1:8443") as vault:
+    with VaultClient.from_directory("state/certs/shipping", "127.0.0.1:7443") as vault:
         for item in vault.detokenize("delivery", tokens.values()).items:
             match item:
                 case Revealed(value=value, view=view):
