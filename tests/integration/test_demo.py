@@ -31,7 +31,7 @@ FACTS = (
     "postgres.commit",
     "✗ KEY_STORE_SEALED",
     "Everything went as told",
-    "pdvault up --state",
+    "pdvault up ",
 )
 
 

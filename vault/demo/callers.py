@@ -8,7 +8,6 @@ import uuid
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rich.console import Console
 from rich.text import Text
 
 from vault.clock import SystemClock
@@ -16,7 +15,7 @@ from vault.demo.cast import Cast, read, values
 from vault.demo.house import expect
 from vault.demo.messages import Item
 from vault.demo.orders import FIELD_TYPES, Order, read_orders
-from vault.demo.show import no, scene, show, table, yes
+from vault.demo.show import Page, cut, no, scene, show, table, yes
 from vault.embedded.certificates import BACKDATED, Issued, issue, make_authority
 from vault.embedded.files import PUBLIC, make_folder, write_file
 from vault.embedded.pki import TRUST_DOMAIN, Pki
@@ -57,7 +56,7 @@ class Shop:
         return next(each.value for each in self.order.fields if each.field_type == field_type)
 
 
-def tokens_in(console: Console, cast: Cast) -> Shop:
+def tokens_in(console: Page, cast: Cast) -> Shop:
     """Act 1."""
     scene(
         console,
@@ -81,7 +80,7 @@ def tokens_in(console: Console, cast: Cast) -> Shop:
     bad = {(cell["line"], FIELD_TYPES[cell["column"]], cell["reason"]) for cell in first["bad"]}
     expect("other cells than the six bad ones were refused", bad == _BAD_CELLS)
 
-    rows = [(name, shop.value(name), Text(shop.tokens[name], "cyan")) for name in _SHOWN]
+    rows = [(name, shop.value(name), cut(shop.tokens[name], "cyan")) for name in _SHOWN]
     show(console, table((f"order {PARCEL}", "hands over", "keeps"), rows))
     console.print()
     show(
@@ -90,13 +89,13 @@ def tokens_in(console: Console, cast: Cast) -> Shop:
         f"in {first['seconds']:.2f} s. A retry gets the same tokens.\n"
         f"[green]✓[/] {len(first['bad'])} bad cells are named and hold nothing else up:",
     )
-    cells = [(f"  {each['line']}", each["column"], each["detail"]) for each in first["bad"]]
+    cells = [(f"{each['line']}", each["column"], each["detail"]) for each in first["bad"]]
     pairs = [(*left, *right) for left, right in zip(cells[::2], cells[1::2], strict=True)]
-    show(console, table(("  line", "column", "what is wrong") * 2, pairs))
+    show(console, table(("line", "column", "what is wrong") * 2, pairs))
     return shop
 
 
-def delivery(console: Console, cast: Cast, shop: Shop) -> None:
+def delivery(console: Page, cast: Cast, shop: Shop) -> None:
     """Act 2."""
     scene(
         console,
@@ -121,7 +120,7 @@ def delivery(console: Console, cast: Cast, shop: Shop) -> None:
     show(console, table(("shipping, for delivery", "gets"), rows))
 
 
-def others(console: Console, cast: Cast, shop: Shop, scratch: Path, certs: Path) -> None:
+def others(console: Page, cast: Cast, shop: Shop, scratch: Path, certs: Path) -> None:
     """Act 3."""
     scene(
         console,

@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from rich.console import Console
 from rich.text import Text
 
 from vault.config import load_config
@@ -14,7 +13,7 @@ from vault.demo.cast import Cast, Playing, read
 from vault.demo.house import Addresses, DemoError, House, expect
 from vault.demo.messages import Entry
 from vault.demo.orders import FIELD_TYPES
-from vault.demo.show import YES, faint, no, scene, show, table, waterfall, yes
+from vault.demo.show import YES, Page, cut, faint, no, scene, show, table, waterfall, yes
 from vault.telemetry.span_file import SpanNode, read_spans, span_tree
 
 _SPANS_S = 10.0
@@ -30,7 +29,7 @@ _TOLD = {
 """Who has to be on record: role, purpose, verdict. The strangers are not: they never got in."""
 
 
-def theft(console: Console, cast: Cast, shop: Shop, house: House) -> None:
+def theft(console: Page, cast: Cast, shop: Shop, house: House) -> None:
     """Act 4."""
     scene(
         console,
@@ -54,23 +53,24 @@ def theft(console: Console, cast: Cast, shop: Shop, house: House) -> None:
     expect("the key is not wrapped by Transit", loot["wrapped_key"].startswith("vault:v1:"))
     expect("the envelope has another format", loot["envelope_hex"].startswith("01"))
 
-    lying: list[tuple[str, str | Text]] = [
-        ("token", Text(loot["token"], "cyan")),
-        ("sealed value", f"{loot['envelope_hex'][:64]}…"),
-        ("its wrapped key", f"{loot['wrapped_key'][:64]}…"),
+    lying = [
+        ("token", cut(loot["token"], "cyan")),
+        ("sealed value", cut(f"{loot['envelope_hex'][:64]}…")),
+        ("its wrapped key", cut(f"{loot['wrapped_key'][:64]}…")),
     ]
     show(console, table(("the phone", "as it lies in the database"), lying))
     console.print()
+    never = yes("found 0 times")
     times = f"found {loot['token_in_tables'] + loot['token_in_files']} times"
     found = [
-        (f"all {loot['values']:,} values", f"{loot['tables']} tables", yes("found 0 times")),
-        ("this consumer's 7 values", f"{loot['files']:,} files", yes("found 0 times")),
+        (f"all {loot['values']:,} values", f"{loot['tables']} tables", never),
+        ("this consumer's 7 values", f"{loot['files']:,} files of the state folder", never),
         ("the token above", "both, to prove that the search works", faint(times)),
     ]
     show(console, table(("searched for", "in", ""), found))
 
 
-def audit(console: Console, cast: Cast, shop: Shop, at: Addresses) -> None:
+def audit(console: Page, cast: Cast, shop: Shop, at: Addresses) -> None:
     """Act 5."""
     scene(
         console,
@@ -86,7 +86,7 @@ def audit(console: Console, cast: Cast, shop: Shop, at: Addresses) -> None:
     traces = [entry["trace_id"] for entry in entries if entry["roles"] == ["shipping"]]
     expect("the one call of shipping is not on record by its trace", traces == [SHIPPING_TRACE])
 
-    heads = ("time UTC", "caller, role", "purpose", "fields, view, verdict", "policy", "trace")
+    heads = ("time UTC", "caller, role", "purpose", "trace", "fields, view or reason, policy")
     show(console, table(heads, [row for entry in entries for row in _entry_rows(entry)]))
     console.print()
     roots = _spans(at.spans, SHIPPING_TRACE)
@@ -99,7 +99,7 @@ def audit(console: Console, cast: Cast, shop: Shop, at: Addresses) -> None:
     show(console, waterfall(roots))
 
 
-def seal(console: Console, cast: Cast, shop: Shop, house: House, at: Addresses) -> None:
+def seal(console: Page, cast: Cast, shop: Shop, house: House, at: Addresses) -> None:
     """Act 6."""
     grace = load_config(at.config).cache.grace_seconds
     scene(
@@ -147,27 +147,26 @@ def seal(console: Console, cast: Cast, shop: Shop, house: House, at: Addresses) 
 
 
 def _entry_rows(entry: Entry) -> Iterable[tuple[str | Text, ...]]:
-    """A row for each group of fields that were treated alike."""
+    """A row for each group of fields that were treated alike; who asked stands in the first."""
     path = entry["caller"].partition("://")[2].partition("/")[2]
-    time_of_day = dt.datetime.fromisoformat(entry["time"]).strftime("%H:%M:%S")
     role = faint(f"as {', '.join(entry['roles'])}")
-    purpose = entry["purpose"] or faint("tokenize")
-    call: tuple[str | Text, ...] = (time_of_day, path, purpose)
-    trace = faint(entry["trace_id"][:6] + "…")
     groups: dict[tuple[str, str, str], list[str]] = {}
     for item in entry["items"]:
         key = (item["view"], item["reason"], " ".join(item["policies"]))
         groups.setdefault(key, []).append(item["field_type"])
-    for number, ((view, reason, policy), fields) in enumerate(groups.items()):
+    call: tuple[str | Text, ...] = (
+        dt.datetime.fromisoformat(entry["time"]).strftime("%H:%M:%S"),
+        Text.assemble(path, "\n", role) if len(groups) == 1 else path,
+        entry["purpose"] or faint("tokenize"),
+        faint(entry["trace_id"][:5] + "…"),
+    )
+    for (view, reason, policy), fields in groups.items():
         names = ", ".join(fields) if len(fields) < len(FIELD_TYPES) else f"all {len(fields)} fields"
         done = "tokenized" if view == "unspecified" else view
         verdict = no(reason) if reason != "NONE" else Text(done, YES)
-        what = Text.assemble(names, " ", verdict)
-        if len(groups) == 1:
-            call = (time_of_day, Text.assemble(path, "\n", role), purpose)
-        elif number:
-            call, trace = ("", role if number == 1 else "", ""), Text()
-        yield (*call, what, policy or faint("none permits"), trace)
+        by = faint(f" by {policy or 'default'}")
+        yield (*call, Text.assemble(names, " ", verdict, by))
+        call = ("", role, "", "")
 
 
 def _spans(path: Path, trace_id: str) -> tuple[SpanNode, ...]:

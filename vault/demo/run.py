@@ -7,6 +7,7 @@ one differs; nothing is left running and no folder is left over, after Ctrl-C to
 import argparse
 import contextlib
 import re
+import shlex
 import shutil
 import signal
 import sys
@@ -16,15 +17,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
-from rich._export_format import CONSOLE_SVG_FORMAT
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from vault.demo import callers, keepers
 from vault.demo.cast import Cast
 from vault.demo.house import PDVAULT, DemoError, House
-from vault.demo.show import faint, make_console, show
+from vault.demo.show import Page, faint, make_page, show
 from vault.embedded.state import EmbeddedError
 
 _INTERRUPTED = 130  # 128 + SIGINT, as shells say it
@@ -41,10 +40,10 @@ def main(*, keep: Path | None = None, plain: bool = False) -> int:
     Returns:
         The exit code: 0 when everything went as told.
     """
-    return play(make_console(plain=plain), keep=keep)
+    return play(make_page(plain=plain), keep=keep)
 
 
-def play(console: Console, *, keep: Path | None = None) -> int:
+def play(console: Page, *, keep: Path | None = None) -> int:
     """As `main`, on a console."""
     if keep is not None and keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
         console.print(f"[red]✗[/] {keep} is not an empty folder", soft_wrap=True)
@@ -83,7 +82,7 @@ def play(console: Console, *, keep: Path | None = None) -> int:
 class _Story:
     """The acts in order, and what has to be cleaned up after them."""
 
-    def __init__(self, console: Console, house: House, scratch: Path) -> None:
+    def __init__(self, console: Page, house: House, scratch: Path) -> None:
         self.act = "the start"
         self.seconds = 0.0
         self._console = console
@@ -126,23 +125,24 @@ class _Story:
         return self._house.stop()
 
 
-def _farewell(console: Console, keep: Path | None, seconds: float) -> None:
+def _farewell(console: Page, keep: Path | None, seconds: float) -> None:
     program = "pdvault"
     with contextlib.suppress(ValueError):  # not below here: then it is on the path
         program = str(PDVAULT.relative_to(Path.cwd()))
-    state = keep or Path("pdvault-state")
     console.print()
     console.print(
         f"[green]✓[/] Everything went as told, in {seconds:.0f} s. Nothing is left running"
         + (f"; the state is in {keep}." if keep else " and nothing on disk.")
         + " Next:"
     )
+    up = f"up --state {shlex.quote(str(keep))}" if keep else "up"
     commands = (
-        (f"up --state {state}", "the same, to stay; says where certificates lie"),
+        (up, "the same, to stay; says where certificates lie"),
         ("policy test policies", "who may see what, as tables that are checked"),
         ("--help", "everything else"),
     )
     grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(no_wrap=True)
     for command, why in commands:
         grid.add_row(Text(f"{program} {command}", "bold"), faint(why))
     show(console, grid)
@@ -174,11 +174,12 @@ def _handled(handler: Callable[[int, FrameType | None], None] | signal.Handlers)
 
 def _picture(path: Path) -> int:
     """Plays the demo into an SVG file, for the README."""
-    console = make_console(plain=False, record=True)
+    console = make_page(plain=False, record=True)
     code = play(console)
     # Without the web font: a picture in a page loads nothing from elsewhere anyway.
-    frame = re.sub(r"@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
-    console.save_svg(str(path), title="make demo", code_format=frame, unique_id="pdvault")
+    picture = console.export_svg(title="make demo", unique_id="pdvault")
+    picture = re.sub(r"@font-face \{.*?\}\s*", "", picture, flags=re.DOTALL)
+    path.write_text(picture.replace("Fira Code,", "ui-monospace, Menlo, Consolas,"), "utf-8")
     return code
 
 

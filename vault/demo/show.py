@@ -18,33 +18,44 @@ YES, NO, LEAD, FAINT = "green", "red", "bold cyan", "bright_black"
 _BAR = 42
 
 
-def make_console(*, plain: bool, record: bool = False) -> Console:
-    """A console of at most `WIDTH` columns, and of just that where there is no terminal."""
+class Page(Console):
+    """A console that knows whether tables and titles get lines."""
+
+    has_lines = True
+
+
+def make_page(*, plain: bool, record: bool = False) -> Page:
+    """A page of at most `WIDTH` columns, and of just that where there is no terminal."""
     if sys.stdout.encoding.lower().replace("-", "") != "utf8" and hasattr(
         sys.stdout, "reconfigure"
     ):
         sys.stdout.reconfigure(errors="replace")
-    console = Console(
+    page = Page(
         no_color=True if plain else None,
         color_system="truecolor" if record else "auto",
         force_terminal=True if record else (False if plain else None),
         record=record,
         highlight=False,
         soft_wrap=False,
-        file=open(os.devnull, "w", encoding="utf-8") if record else None,  # noqa: PTH123, SIM115
+        file=open(os.devnull, "w", encoding="utf-8") if record else None,  # noqa: PTH123, SIM115  to the end
     )
-    console.width = WIDTH if record or not console.is_terminal else min(WIDTH, console.width)
-    return console
+    page.width = WIDTH if record or not page.is_terminal else min(WIDTH, page.width)
+    page.has_lines = not plain
+    return page
 
 
-def scene(console: Console, number: int, title: str, sentence: str) -> None:
+def scene(console: Page, number: int, title: str, sentence: str) -> None:
     """Opens an act."""
+    head = Text(f" {number}  {title} ", LEAD)
     console.print()
-    console.print(Rule(Text(f" {number}  {title} ", LEAD), align="left", style=FAINT))
+    console.print(Rule(head, align="left", style=FAINT) if console.has_lines else head)
     console.print(Padding(Text(sentence), (0, 0, 0, 2), expand=False))
 
 
-def show(console: Console, thing: RenderableType) -> None:
+def show(console: Page, thing: RenderableType) -> None:
+    """Prints one thing, set in a little."""
+    if isinstance(thing, Table) and not console.has_lines:
+        thing.box, thing.padding = None, (0, 2, 0, 0)
     console.print(Padding(thing, (0, 0, 0, 2), expand=False))
 
 
@@ -66,6 +77,11 @@ def yes(text: str, more: str = "") -> Text:
 
 def no(reason: str, more: str = "") -> Text:
     return Text.assemble(("✗ ", NO), (reason, NO), (f"  {more}" if more else "", FAINT))
+
+
+def cut(text: str, style: str = "") -> Text:
+    """A long text that is shortened rather than folded where the terminal is narrow."""
+    return Text(text, style, no_wrap=True, overflow="ellipsis")
 
 
 def faint(text: str) -> Text:
