@@ -82,7 +82,7 @@ COMMANDS: tuple[Command, ...] = (
             "send SIGHUP (or pdvault policy reload): a sound bundle takes over at once; of a "
             "broken one every fault is named, and the old one keeps deciding.\n\n"
             "Ctrl-C or SIGTERM ends everything (exit 0; 130 if it was not ready yet). If PostgreSQL "
-            "or OpenBao dies it says so and ends with 1; so does a second start on a folder."
+            "or OpenBao dies it says so and ends with 1; so does a second start."
         ),
         options=(
             Option(

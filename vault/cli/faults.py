@@ -77,7 +77,10 @@ def _call(error: VaultCallError) -> CommandError:
     hint = _HINTS.get(error.reason, "")
     if not hint and isinstance(error, UnavailableError) and error.reason is Reason.NONE:
         hint = "does the vault run at --address, and is --client a certificate that it trusts?"
-    return CommandError(str(error), details=_lines(error.violations), hint=hint)
+    label = error.status.name if error.reason is Reason.NONE else error.reason.name
+    text = error.text.removeprefix(f"{label}: ")
+    call = f" (call {error.call_id})" if error.call_id else ""
+    return CommandError(f"{label}: {text}{call}", details=_lines(error.violations), hint=hint)
 
 
 def _lines(violations: tuple[Violation, ...]) -> list[str]:

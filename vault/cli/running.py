@@ -7,10 +7,11 @@ whatever was started is stopped. Whom to tell, and what else to watch, is the ca
 import asyncio
 import contextlib
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from vault.app import Service
 from vault.cli.output import DONE, FAILED, INTERRUPTED, say
+from vault.errors import Violation
 from vault.telemetry.logs import Log
 
 _log = Log("vault.cli")
@@ -24,6 +25,7 @@ async def run_service(
     *,
     prepare: Callable[[], object] | None = None,
     on_ready: Callable[[], None],
+    on_reload: Callable[[Sequence[Violation]], None] = lambda _faults: None,
     find_fault: Callable[[], str | None] = lambda: None,
 ) -> int:
     """Runs `service` until it is told to end, or `find_fault` says why it can't go on.
@@ -32,6 +34,7 @@ async def run_service(
         service: not started yet.
         prepare: makes an awaitable that is awaited first.
         on_ready: called when the service listens.
+        on_reload: called after each reload, with the faults of a bundle that was refused.
         find_fault: looks at what the service depends on; a sentence, or None.
 
     Returns:
@@ -56,7 +59,7 @@ async def run_service(
                 await start
             return INTERRUPTED
         await start
-        tasks = [end, asyncio.create_task(_reload(service, reloading))]
+        tasks = [end, asyncio.create_task(_reload(service, reloading, on_reload))]
         fault = asyncio.create_task(_watch(find_fault))
         try:
             on_ready()
@@ -75,25 +78,20 @@ async def run_service(
 
 async def _start(service: Service, prepare: Callable[[], object] | None) -> None:
     if prepare is not None:
-        await prepare()  # type: ignore[misc]
+        await prepare()  # type: ignore[misc]  # callers give coroutines
     await service.start()
 
 
-async def _reload(service: Service, reloading: asyncio.Event) -> None:
+async def _reload(
+    service: Service, reloading: asyncio.Event, on_reload: Callable[[Sequence[Violation]], None]
+) -> None:
     while True:
         await reloading.wait()
         reloading.clear()
         try:
-            faults = await service.reload()
+            on_reload(await service.reload())
         except Exception as error:  # noqa: BLE001  the old bundle keeps deciding
             _log.failure("reload.failed", error)
-            continue
-        if faults:
-            say("policies: refused, the old ones keep deciding:")
-            for fault in faults:
-                say(f"  {fault.field}: {fault.text}")
-        else:
-            say("policies: read again")
 
 
 async def _watch(find_fault: Callable[[], str | None]) -> str:

@@ -8,7 +8,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from vault.cli.output import (
     CommandError,
     emit,
     emit_json,
+    printable,
     say,
     wants_colour,
 )
@@ -29,6 +30,7 @@ from vault.cli.state_policies import state_policies
 from vault.config import load_config
 from vault.embedded import EmbeddedInstance
 from vault.embedded.config_file import Settings
+from vault.errors import Violation
 from vault.store.migrate import migrate
 from vault.telemetry.logs import Logging
 
@@ -96,7 +98,9 @@ async def _serve(
         return f"{' and '.join(dead)} ended by itself; see {logs}"
 
     with Logging(level="warning", form=form, words=service.words):
-        code = await run_service(service, prepare=prepare, on_ready=ready, find_fault=find_fault)
+        code = await run_service(
+            service, prepare=prepare, on_ready=ready, on_reload=_on_reload, find_fault=find_fault
+        )
         # Here, while the loop still holds the signals.
         if code != FAILED:
             say("stopping")
@@ -115,6 +119,15 @@ def _hold_signals() -> None:
 def _on_phase(name: str) -> None:
     if name != _STOP:
         say(f"  {name}")
+
+
+def _on_reload(faults: Sequence[Violation]) -> None:
+    if not faults:
+        say("policies: read again")
+        return
+    say("policies: refused, the old ones keep deciding:")
+    for fault in faults:
+        say(f"  {printable(fault.field)}: {printable(fault.text)}")
 
 
 @contextmanager
