@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test check generate drift format lock clean
+.PHONY: help setup demo test soak check generate drift format lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -23,7 +23,10 @@ demo: setup  ## play one order, end to end, on embedded PostgreSQL and OpenBao
 	@$(BIN)/pdvault demo
 
 test: setup check  ## every check and every test, under 15 minutes on two cores
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -m "not soak"
+
+soak: setup  ## the long runs and long faults
+	$(BIN)/python -m pytest -q -m soak
 
 check: setup drift  ## lint, types, generated code, policies
 	$(BIN)/ruff check .
