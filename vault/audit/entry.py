@@ -236,14 +236,26 @@ class _Reader:
         return form.unpack(self.take(form.size))
 
     def count(self) -> int:
-        (count,) = _U16.unpack(self.take(2))
-        return int(count)
+        # As `text`, spelt out: an auditor's verifier reads ten of these for each entry.
+        end = self.offset + 2
+        if end > len(self.data):
+            raise EntryFormatError("the entry is cut short")
+        self.offset = end
+        return self.data[end - 2] << 8 | self.data[end - 1]
 
     def text(self) -> str:
-        length = self.count()
+        data = self.data
+        start = self.offset + 2
+        if start > len(data):
+            raise EntryFormatError("the entry is cut short")
+        length = data[start - 2] << 8 | data[start - 1]
         if length > MAX_TEXT:
             raise EntryFormatError("a text is too long")
-        return self.take(length).decode()
+        end = start + length
+        if end > len(data):
+            raise EntryFormatError("the entry is cut short")
+        self.offset = end
+        return data[start:end].decode()
 
     def is_set(self, flag: object) -> bool:
         if flag not in (0, 1):
