@@ -10,7 +10,8 @@ from tests.support.sources import files, modules, name, tree
 from vault.store.queries import QUERIES
 
 STATEMENT = re.compile(
-    r"\s*(select|insert into|update|delete from|create|alter|drop|grant|revoke|copy|with\s+\w+\s+as)\s",
+    r"\s*(select|insert into|update|delete from|create|alter|drop|grant|revoke|copy"
+    r"|with\s+\w+\s+as)\s",
     re.IGNORECASE,
 )
 STAR = re.compile(r"select\s+(\w+\.)?\*", re.IGNORECASE)
