@@ -229,7 +229,7 @@ def base64_bytes(text: str) -> bytes:
     """
     try:
         data = binascii.a2b_base64(text, strict_mode=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise ValueError("not base64") from error
     # The decoder lets set bits behind the last byte pass.
     if base64.b64encode(data).decode() != text:
