@@ -81,8 +81,8 @@ COMMANDS: tuple[Command, ...] = (
             "The first start copies the shipped policies to DIR/policies. Edit them there and "
             "send SIGHUP (or pdvault policy reload): a sound bundle takes over at once; of a "
             "broken one every fault is named, and the old one keeps deciding.\n\n"
-            "Ctrl-C or SIGTERM ends everything (exit 0; 130 if it was not ready yet). If PostgreSQL "
-            "or OpenBao dies it says so and ends with 1; so does a second start."
+            "Ctrl-C or SIGTERM ends everything (exit 0; 130 if it was not ready yet). If "
+            "PostgreSQL or OpenBao dies it says so and ends with 1; so does a second start."
         ),
         options=(
             Option(
