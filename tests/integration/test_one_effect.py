@@ -1,15 +1,16 @@
 """The store: one idempotency key, one effect, however its calls meet."""
 
-import datetime as dt
 import uuid
 from collections.abc import AsyncIterator
 
 import pytest
 
 from tests.support.embedded import fresh_database
+from vault.audit.account import Account, EntryIds
+from vault.clock import SystemClock
 from vault.embedded import EmbeddedInstance
 from vault.model import SubjectId, TenantId
-from vault.rows import Commit, DoneWrite, EntryRow, NewWrite, TokenRow
+from vault.rows import Commit, DoneWrite, NewWrite, TokenRow
 from vault.store.database import Database, PoolSettings
 from vault.store.log import LogStore
 from vault.store.migrate import migrate
@@ -33,21 +34,14 @@ async def database(instance: EmbeddedInstance) -> AsyncIterator[Database]:
 
 
 def write(token: str, *, key: bytes) -> Commit:
-    entry = EntryRow(
-        entry_id=uuid.uuid4(),
-        tenant=TENANT,
-        recorded_at=dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
+    account = Account(
         rpc="vault.v1.TokenService/Tokenize",
-        caller="spiffe://pdvault.example/shop/order",
-        purpose="",
-        subject_id=None,
-        verdicts=2,
+        call_id=uuid.uuid4(),
         trace_id=bytes(16),
-        entry=b"entry",
-        leaf_hash=bytes(32),
+        span_id=bytes(8),
     )
     return Commit(
-        entries=(entry,),
+        entries=account.close(EntryIds(SystemClock())),
         write=NewWrite(key, TENANT, bytes(32), outcome=token.encode()),
         tokens=(TokenRow(token, TENANT, SubjectId(uuid.uuid4()), "phone", 1, b"sealed"),),
     )
