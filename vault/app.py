@@ -15,6 +15,11 @@ from pathlib import Path
 
 from vault import __version__
 from vault.audit.account import Account, EntryIds
+from vault.audit.alarms import Alarm, Alarms, TreeDamageError
+from vault.audit.patrol import Patrol
+from vault.audit.sequencer import Sequencer
+from vault.audit.signer import CheckpointSigner
+from vault.audit.witnessed import WitnessError, WitnessFile, check_history
 from vault.authn.identify import Identifier
 from vault.authn.issuers import Issuers, IssuersError, load_issuers
 from vault.authn.mtls import PeerCertificates
@@ -30,23 +35,31 @@ from vault.policy.faults import BundleError
 from vault.policy.holder import BundleHolder
 from vault.policy.load import load_bundle
 from vault.rows import Commit, DoneWrite, TokenRow
+from vault.rpc.audit_service import AUDIT_SERVICE, AuditService
 from vault.rpc.boundary import Boundary
 from vault.rpc.convert import Limits
 from vault.rpc.health import Check, HealthMonitor
 from vault.rpc.server import GrpcServer, ServerSettings
-from vault.rpc.services import AUDIT_SERVICE, POLICY_SERVICE, TOKEN_SERVICE, Services
+from vault.rpc.services import POLICY_SERVICE, TOKEN_SERVICE, Services
 from vault.service.bundles import BundleKeeper
 from vault.service.detokenize import Detokenizer
+from vault.service.export import Exporter
 from vault.service.index_keys import IndexKeys
 from vault.service.list_entries import EntryLister
+from vault.service.prove import Prover
 from vault.service.recorder import Recorder
+from vault.service.stats import Statistician
 from vault.service.subject_keys import SubjectKeys
 from vault.service.subjects import Subjects
+from vault.service.tail import Tailer
 from vault.service.tokenize import Tokenizer
+from vault.service.tree import TreeHashes
 from vault.stage import Stage
 from vault.store.checks import database_faults
 from vault.store.database import Database, PoolSettings
 from vault.store.log import LogReader, LogStore
+from vault.store.proofs import ProofReader
+from vault.store.tree import TreeReader, TreeWriter
 from vault.store.values import ValueStore
 from vault.telemetry import Telemetry, names
 from vault.telemetry.kinds import NO_WORDS, Vocabulary
@@ -66,6 +79,19 @@ _TRIP_ROWS = 4000
 _TRANSPORT_FACTOR = 8
 """The transport cuts a message off at this many times the limit that explains itself."""
 _PR_SET_DUMPABLE = 4
+
+
+_HISTORY = {
+    Alarm.ROLLED_BACK: (
+        "the database is older than the audit log's witnessed checkpoint of {size} entries: "
+        "it was rolled back"
+    ),
+    Alarm.FORKED: (
+        "the audit log has another history than its witnessed checkpoint of {size} entries: "
+        "it was forked"
+    ),
+}
+_DAMAGED = "the audit log's tree is damaged at leaf {size}"
 
 
 class UnsafeError(Exception):
@@ -197,6 +223,32 @@ class Service:
         for tenant in holder.current.tenants:
             await index_keys.get(TenantId(tenant))
 
+        # The log's tree: does the database go on from what this process has seen? Stopped after
+        # the stages, so that its last checkpoint covers their last entries.
+        alarms = Alarms()
+        tree = TreeReader(readers)
+        signer = CheckpointSigner(
+            origin=config.audit.origin, key=config.audit.signing_key, keys=transit
+        )
+        await signer.open()
+        witness = WitnessFile(config.audit.witness_file, signer=signer)
+        await _check_witnessed(witness, tree)
+        sequencer = Sequencer(
+            connect=self._tree_writer,
+            patrol=Patrol(
+                stored=tree,
+                signer=signer,
+                alarms=alarms,
+                leaves_per_second=config.audit.patrol_leaves_per_second,
+            ),
+            signer=signer,
+            witness=witness,
+            alarms=alarms,
+            clock=clock,
+            checkpoint_seconds=config.audit.checkpoint_seconds,
+        )
+        self._stack.push_async_callback(sequencer.stop)
+
         # 5. The stages: every round trip is shared.
         limits = config.limits
         commits: Stage[Commit, DoneWrite | None] = Stage(
@@ -252,12 +304,6 @@ class Service:
                 recorder=recorder,
             ),
             detokenizer=Detokenizer(rows=loads, keys=keys, recorder=recorder, clock=clock),
-            lister=EntryLister(
-                log=LogReader(readers),
-                index_keys=index_keys,
-                subjects=subjects,
-                recorder=recorder,
-            ),
             keeper=BundleKeeper(holder=holder, recorder=recorder),
             holder=holder,
             limits=Limits(
@@ -268,10 +314,25 @@ class Service:
             ),
         )
 
+        proofs = ProofReader(readers)
+        hashes = TreeHashes(proofs)
+        lister = EntryLister(
+            log=LogReader(readers), index_keys=index_keys, subjects=subjects, recorder=recorder
+        )
+        auditing = AuditService(
+            lister=lister,
+            tailer=Tailer(log=proofs, lister=lister, recorder=recorder),
+            statistician=Statistician(log=proofs, recorder=recorder),
+            prover=Prover(log=proofs, hashes=hashes, recorder=recorder),
+            exporter=Exporter(log=proofs, hashes=hashes, recorder=recorder),
+            verifier_key=lambda: "",
+        )
+
         # 7. Health and housekeeping.
         health = HealthMonitor(
             services=(TOKEN_SERVICE, AUDIT_SERVICE, POLICY_SERVICE),
             checks=_checks(database, transit, log, ids),
+            own_checks={AUDIT_SERVICE: {"log": _log_is_sound(alarms)}},
             interval_s=_HEALTH_S,
         )
         lag = LoopLag()
@@ -280,6 +341,8 @@ class Service:
             keyring=keyring,
             transit=transit,
             lag=lag,
+            sequencer=sequencer,
+            alarms=alarms,
             queues=lambda: {
                 (stage.name,): stage.queued
                 for stage in (
@@ -322,10 +385,12 @@ class Service:
                 max_message_bytes=_TRANSPORT_FACTOR * limits.request_bytes,
             ),
             boundary=boundary,
-            methods=services.methods(),
+            methods=[*services.methods(), *auditing.methods()],
             health_servicer=health.servicer,
         )
         await health.start()
+        if config.audit.sequencer:
+            sequencer.start()
         self.port = await server.start()
         self._stack.push_async_callback(server.stop, config.server.drain_seconds)
         self._stack.push_async_callback(health.stop)
@@ -357,6 +422,17 @@ class Service:
         self._stack.push_async_callback(database.close)
         return database
 
+    async def _tree_writer(self) -> TreeWriter:
+        config = self._config.database
+        if config.sequencer_url_file is None:
+            raise VaultError(Reason.DATABASE_UNAVAILABLE, "no URL of the sequencer's role")
+        url = await asyncio.to_thread(read_secret, config.sequencer_url_file)
+        return await TreeWriter.connect(
+            url.strip(),
+            connect_timeout=config.connect_timeout_seconds,
+            statement_timeout=config.statement_timeout_seconds,
+        )
+
     def _watch(
         self,
         metrics: Metrics,
@@ -364,6 +440,8 @@ class Service:
         keyring: Keyring,
         transit: Transit,
         lag: LoopLag,
+        sequencer: Sequencer,
+        alarms: Alarms,
         queues: Callable[[], Readings],
     ) -> None:
         """Tells metrics where the values come from that nobody counts."""
@@ -377,6 +455,11 @@ class Service:
         )
         metrics.watch(names.TRIP_QUEUE, queues)
         metrics.watch(names.LOOP_LAG, lag.read)
+        metrics.watch(names.LOG_SIZE, lambda: {(): sequencer.state.size})
+        metrics.watch(names.LOG_PENDING, lambda: {(): sequencer.state.pending})
+        metrics.watch(names.LOG_LAG, lambda: {(): sequencer.state.lag})
+        metrics.watch(names.CHECKPOINT_AGE, lambda: {(): sequencer.checkpoint_age()})
+        metrics.watch(names.LOG_ALARM, lambda: {(alarm.value,): 1 for alarm in alarms.active})
         metrics.watch(names.TRANSIT_STATE, lambda: {(_state(transit),): 1})
         metrics.watch(
             names.CERTIFICATE_EXPIRY,
@@ -463,6 +546,28 @@ def _checks(database: Database, transit: Transit, log: LogStore, ids: EntryIds) 
         await log.check_writable(probe.close_failed(ids, Reason.INTERNAL, Verdict.FAILED)[0])
 
     return {"database": database_answers, "transit": transit_answers, "audit": log_takes_entries}
+
+
+def _log_is_sound(alarms: Alarms) -> Check:
+    async def log_is_sound() -> None:
+        if alarms.is_halted:
+            raise VaultError(Reason.AUDIT_UNAVAILABLE, "the log is damaged")
+
+    return log_is_sound
+
+
+async def _check_witnessed(witness: WitnessFile, tree: TreeReader) -> None:
+    """Refuses a database that does not go on from the checkpoint in the witness file."""
+    try:
+        checkpoint = await asyncio.to_thread(witness.read)
+        if checkpoint is not None:
+            await check_history(tree, checkpoint)
+        elif await tree.newest_checkpoint() is not None:
+            _log.warning("witness.missing")
+    except WitnessError as error:
+        raise UnsafeError([str(error)]) from error
+    except TreeDamageError as error:
+        raise UnsafeError([_HISTORY.get(error.alarm, _DAMAGED).format(size=error.at)]) from error
 
 
 async def _expire(keyring: Keyring) -> None:

@@ -63,6 +63,7 @@ class Reason(enum.IntEnum):
     SHUTTING_DOWN = 70
     INTERNAL = 71
     BUNDLE_INVALID = 72
+    NOT_PUBLISHED = 73
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,11 +26,29 @@ class HealthMonitor:
     """Keeps the health service up to date."""
 
     def __init__(
-        self, *, services: Sequence[str], checks: Mapping[str, Check], interval_s: float
+        self,
+        *,
+        services: Sequence[str],
+        checks: Mapping[str, Check],
+        interval_s: float,
+        own_checks: Mapping[str, Mapping[str, Check]] | None = None,
     ) -> None:
+        """Prepares.
+
+        Args:
+            services: their gRPC names.
+            checks: what the whole server depends on, by name.
+            interval_s: between two looks.
+            own_checks: service to what it alone depends on, by name.
+        """
         self.servicer = health.aio.HealthServicer()
         self._names = ("", *services)
-        self._checks = checks
+        own = own_checks or {}
+        self._checks = dict(checks)
+        self._owner: dict[str, str] = {}
+        for service, mine in own.items():
+            self._checks |= mine
+            self._owner |= dict.fromkeys(mine, service)
         self._interval_s = interval_s
         self._faults: dict[str, str] = {}
         self._is_first = True
@@ -72,7 +90,8 @@ class HealthMonitor:
         self._faults = faults
         self._is_first = False
         for service in self._names:
-            await self.servicer.set(service, NOT_SERVING if faults else SERVING)
+            concerned = [name for name in faults if self._owner.get(name, service) == service]
+            await self.servicer.set(service, NOT_SERVING if concerned else SERVING)
 
     async def _ask(self, check: Check) -> str:
         try:

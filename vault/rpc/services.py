@@ -1,30 +1,26 @@
-"""The methods of every service, each with the procedure behind it."""
+"""The methods of TokenService and PolicyService, each with the procedure behind it."""
 
 from typing import Any
 
 from google.protobuf.message import Message
 
 from vault.policy.holder import BundleHolder
-from vault.rpc.boundary import Method, StreamMethod
+from vault.rpc.boundary import Method
 from vault.rpc.convert import (
     Limits,
     bundle_message,
     detokenize_query,
     detokenize_response,
-    entries_query,
-    entries_response,
     tokenize_command,
     tokenize_response,
 )
 from vault.service.bundles import BundleKeeper
 from vault.service.call import Call
 from vault.service.detokenize import Detokenizer
-from vault.service.list_entries import EntryLister
 from vault.service.tokenize import Tokenizer
-from vault.v1 import audit_pb2, policy_pb2, tokens_pb2
+from vault.v1 import policy_pb2, tokens_pb2
 
 TOKEN_SERVICE = "vault.v1.TokenService"  # noqa: S105 - a name
-AUDIT_SERVICE = "vault.v1.AuditService"
 POLICY_SERVICE = "vault.v1.PolicyService"
 
 
@@ -36,24 +32,21 @@ class Services:
         *,
         tokenizer: Tokenizer,
         detokenizer: Detokenizer,
-        lister: EntryLister,
         keeper: BundleKeeper,
         holder: BundleHolder,
         limits: Limits,
     ) -> None:
         self._tokenizer = tokenizer
         self._detokenizer = detokenizer
-        self._lister = lister
         self._keeper = keeper
         self._holder = holder
         self._limits = limits
 
-    def methods(self) -> list[Method[Any] | StreamMethod[Any]]:
+    def methods(self) -> list[Method[Any]]:
         """All RPCs, each with a request type of its own."""
         return [
             Method(TOKEN_SERVICE, "Tokenize", tokens_pb2.TokenizeRequest, self._tokenize),
             Method(TOKEN_SERVICE, "Detokenize", tokens_pb2.DetokenizeRequest, self._detokenize),
-            Method(AUDIT_SERVICE, "ListEntries", audit_pb2.ListEntriesRequest, self._list_entries),
             Method(POLICY_SERVICE, "GetBundle", policy_pb2.GetBundleRequest, self._get_bundle),
             Method(
                 POLICY_SERVICE, "ReloadBundle", policy_pb2.ReloadBundleRequest, self._reload_bundle
@@ -69,10 +62,6 @@ class Services:
         query = detokenize_query(request, self._limits)
         results = await self._detokenizer.detokenize(call, query)
         return detokenize_response(results, call.account.call_id)
-
-    async def _list_entries(self, call: Call, request: audit_pb2.ListEntriesRequest) -> Message:
-        page = await self._lister.list_entries(call, entries_query(request))
-        return entries_response(page.entries, page.next_page_token, call.account.call_id)
 
     async def _get_bundle(self, call: Call, _: policy_pb2.GetBundleRequest) -> Message:
         bundle = await self._keeper.get_bundle(call)

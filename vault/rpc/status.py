@@ -61,6 +61,7 @@ STATUS: Mapping[Reason, grpc.StatusCode] = {
     Reason.SHUTTING_DOWN: _C.UNAVAILABLE,
     Reason.INTERNAL: _C.INTERNAL,
     Reason.BUNDLE_INVALID: _C.FAILED_PRECONDITION,
+    Reason.NOT_PUBLISHED: _C.UNAVAILABLE,
 }
 
 

@@ -14,9 +14,9 @@ from typing import Protocol
 
 from vault.audit.entry import Entry, EntryFormatError, decode, leaf_hash
 from vault.errors import Reason, VaultError, invalid
-from vault.model import SubjectId, Verdict
-from vault.policy.bundle import Act
+from vault.model import SubjectId, Verdict, View
 from vault.rows import EntryFilter, StoredEntry
+from vault.service.auditing import require_auditor
 from vault.service.call import Call
 from vault.service.index_keys import IndexKeys
 from vault.service.recorder import Recorder
@@ -39,6 +39,10 @@ class EntriesQuery:
     trace_id: bytes | None
     start: dt.datetime | None
     end: dt.datetime | None
+    field_type: str | None
+    view: View | None
+    policy: str | None
+    bundle_digest: bytes | None
     page_size: int
     page_token: str
 
@@ -88,17 +92,11 @@ class EntryLister:
                 does not match its hash (DATA_CORRUPT), or the machinery failed.
         """
         # 3. Decide.
-        call.trace.mark(names.STAGE_POLICY)
-        decision = call.bundle.decide_act(call.principal, Act.LIST_ENTRIES)
-        if not decision.is_allowed:
-            raise VaultError(decision.reason, "the caller may not read the audit log")
+        require_auditor(call)
 
         # 4. Find whom it is about.
         call.trace.mark(names.STAGE_RESOLVE)
-        subject = query.subject_id
-        if query.subject_ref is not None:
-            subject = await self._find_subject(call, query.subject_ref)
-        call.account.subject_id = subject if subject != _NOBODY else None
+        subject = await self.subject_of(call, query)
 
         # 5. Read one page, and one entry more to know whether there is another.
         call.trace.mark(names.STAGE_LOAD)
@@ -111,6 +109,10 @@ class EntryLister:
             trace_id=query.trace_id,
             start=query.start,
             end=query.end,
+            field_type=query.field_type,
+            view_bit=None if query.view is None else 1 << query.view,
+            policy=query.policy,
+            bundle_digest=query.bundle_digest,
         )
         cursor = read_page_token(query.page_token, wanted) if query.page_token else None
         found = await self._log.list_entries(
@@ -121,13 +123,25 @@ class EntryLister:
             )
         )
         page = _cut(found[: query.page_size])
-        entries = [_check(stored) for stored in page]
+        entries = [check_entry(stored) for stored in page]
         more = len(found) > len(page)
 
         # 6. Record the reading.
         call.trace.mark(names.STAGE_AUDIT)
         await self._recorder.record(call.account, call.trace)
         return EntriesPage(entries, write_page_token(page[-1].entry_id, wanted) if more else "")
+
+    async def subject_of(self, call: Call, query: EntriesQuery) -> SubjectId | None:
+        """The subject that the query names, noted in the call's account; None for all.
+
+        Raises:
+            VaultError: the key store or the database failed.
+        """
+        subject = query.subject_id
+        if query.subject_ref is not None:
+            subject = await self._find_subject(call, query.subject_ref)
+        call.account.subject_id = subject if subject != _NOBODY else None
+        return subject
 
     async def _find_subject(self, call: Call, subject_ref: str) -> SubjectId:
         index_key = await self._index_keys.get(call.tenant)
@@ -159,10 +173,19 @@ _FILTERS = (
     "trace_id",
     "start",
     "end",
+    "field_type",
+    "view_bit",
+    "policy",
+    "bundle_digest",
 )
 
 
-def _check(stored: StoredEntry) -> ListedEntry:
+def check_entry(stored: StoredEntry) -> ListedEntry:
+    """An entry as it lies in the log, read.
+
+    Raises:
+        VaultError: DATA_CORRUPT, its bytes are no entry or don't give its leaf hash.
+    """
     try:
         entry = decode(stored.entry)
     except EntryFormatError as error:

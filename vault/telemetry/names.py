@@ -18,6 +18,12 @@ SCOPE: Final = "pdvault"
 RPC_TOKENIZE: Final = "vault.v1.TokenService/Tokenize"
 RPC_DETOKENIZE: Final = "vault.v1.TokenService/Detokenize"
 RPC_LIST_ENTRIES: Final = "vault.v1.AuditService/ListEntries"
+RPC_TAIL_ENTRIES: Final = "vault.v1.AuditService/TailEntries"
+RPC_GET_STATS: Final = "vault.v1.AuditService/GetStats"
+RPC_GET_CHECKPOINT: Final = "vault.v1.AuditService/GetCheckpoint"
+RPC_PROVE_INCLUSION: Final = "vault.v1.AuditService/ProveInclusion"
+RPC_PROVE_CONSISTENCY: Final = "vault.v1.AuditService/ProveConsistency"
+RPC_EXPORT_ENTRIES: Final = "vault.v1.AuditService/ExportEntries"
 RPC_GET_BUNDLE: Final = "vault.v1.PolicyService/GetBundle"
 RPC_RELOAD_BUNDLE: Final = "vault.v1.PolicyService/ReloadBundle"
 RPC_OTHER: Final = "other"
@@ -27,6 +33,12 @@ RPCS: Final = frozenset(
         RPC_TOKENIZE,
         RPC_DETOKENIZE,
         RPC_LIST_ENTRIES,
+        RPC_TAIL_ENTRIES,
+        RPC_GET_STATS,
+        RPC_GET_CHECKPOINT,
+        RPC_PROVE_INCLUSION,
+        RPC_PROVE_CONSISTENCY,
+        RPC_EXPORT_ENTRIES,
         RPC_GET_BUNDLE,
         RPC_RELOAD_BUNDLE,
         RPC_OTHER,
@@ -185,6 +197,23 @@ DROP_CAUSES: Final = frozenset(
     }
 )
 
+LOG_ALARMS: Final = frozenset(
+    {
+        "entry_damaged",
+        "leaf_damaged",
+        "tile_damaged",
+        "checkpoint_damaged",
+        "rolled_back",
+        "forked",
+        "role_too_mighty",
+        "lag",
+        "unsigned",
+        "witness_file",
+        "fault",
+    }
+)
+"""`vault.audit.alarms.Alarm`."""
+
 CALLS: Final = Metric(
     "pdvault.calls",
     "{call}",
@@ -270,6 +299,24 @@ POLICY_RELOADS: Final = Metric(
     "reloads of the policy bundle",
     (("outcome", Code(RELOAD_OUTCOMES)),),
 )
+LOG_SIZE: Final = Metric("pdvault.log.size", "{leaf}", "gauge", "leaves of the audit log's tree")
+LOG_PENDING: Final = Metric(
+    "pdvault.log.pending", "{entry}", "gauge", "entries recorded and not sequenced"
+)
+LOG_LAG: Final = Metric("pdvault.log.lag", "s", "gauge", "how long the oldest of these has waited")
+CHECKPOINT_AGE: Final = Metric(
+    "pdvault.log.checkpoint.age",
+    "s",
+    "gauge",
+    "how long leaves have waited for a checkpoint; 0 when none does",
+)
+LOG_ALARM: Final = Metric(
+    "pdvault.log.alarm",
+    "1",
+    "gauge",
+    "1 for each alarm of the log that is on",
+    (("cause", Code(LOG_ALARMS)),),
+)
 METRICS: Final = (
     CALLS,
     CALL_DURATION,
@@ -290,13 +337,23 @@ METRICS: Final = (
     LOOP_LAG,
     CERTIFICATE_EXPIRY,
     POLICY_RELOADS,
+    LOG_SIZE,
+    LOG_PENDING,
+    LOG_LAG,
+    CHECKPOINT_AGE,
+    LOG_ALARM,
 )
 
 # --- Fields of log lines -------------------------------------------------------------
 
-STATES: Final = TRANSIT_STATES | {"starting", "serving", "not_serving", "stopping", "stopped"}
+DEPENDENCIES: Final = frozenset({"database", "transit", "audit", "log"})
+"""What health follows, by the names of its checks."""
+STATES: Final = (
+    TRANSIT_STATES | DEPENDENCIES | {"starting", "serving", "not_serving", "stopping", "stopped"}
+)
 LOG_FIELDS: Final[dict[str, Kind]] = {
     "address": OperatorText(),
+    "alarm": Code(LOG_ALARMS),
     "attempt": _COUNT,
     "bundle": HexId(64),
     "call_id": HexId(32),
@@ -305,6 +362,7 @@ LOG_FIELDS: Final[dict[str, Kind]] = {
     "duration_ms": Number(),
     "entry_id": HexId(32),
     "file": OperatorText(),
+    "leaf": _COUNT,
     "line": _COUNT,
     "port": _COUNT,
     "process": _COUNT,

@@ -28,6 +28,12 @@ if _version_not_supported:
 class AuditServiceStub:
     """AuditService is for auditors. It reads; nothing here changes an entry, and
     no RPC of the vault can. Reading is itself recorded, before the answer.
+
+    Entries become the leaves of a Merkle tree (RFC 9162, section 2.1), in an order that is
+    fixed once and for all. An entry is *recorded* when its call is answered, *sequenced* when it
+    has its place in the tree, *published* when a signed checkpoint covers it; each takes
+    well below a second unless something is wrong (docs/threat-model.md). Whoever holds the log's
+    public key can check an export of the log without the vault: `pdvault audit verify`.
     """
 
     def __init__(self, channel):
@@ -41,16 +47,95 @@ class AuditServiceStub:
                 request_serializer=vault_dot_v1_dot_audit__pb2.ListEntriesRequest.SerializeToString,
                 response_deserializer=vault_dot_v1_dot_audit__pb2.ListEntriesResponse.FromString,
                 _registered_method=True)
+        self.TailEntries = channel.unary_stream(
+                '/vault.v1.AuditService/TailEntries',
+                request_serializer=vault_dot_v1_dot_audit__pb2.TailEntriesRequest.SerializeToString,
+                response_deserializer=vault_dot_v1_dot_audit__pb2.TailEntriesResponse.FromString,
+                _registered_method=True)
+        self.GetStats = channel.unary_unary(
+                '/vault.v1.AuditService/GetStats',
+                request_serializer=vault_dot_v1_dot_audit__pb2.GetStatsRequest.SerializeToString,
+                response_deserializer=vault_dot_v1_dot_audit__pb2.GetStatsResponse.FromString,
+                _registered_method=True)
+        self.GetCheckpoint = channel.unary_unary(
+                '/vault.v1.AuditService/GetCheckpoint',
+                request_serializer=vault_dot_v1_dot_audit__pb2.GetCheckpointRequest.SerializeToString,
+                response_deserializer=vault_dot_v1_dot_audit__pb2.GetCheckpointResponse.FromString,
+                _registered_method=True)
+        self.ProveInclusion = channel.unary_unary(
+                '/vault.v1.AuditService/ProveInclusion',
+                request_serializer=vault_dot_v1_dot_audit__pb2.ProveInclusionRequest.SerializeToString,
+                response_deserializer=vault_dot_v1_dot_audit__pb2.ProveInclusionResponse.FromString,
+                _registered_method=True)
+        self.ProveConsistency = channel.unary_unary(
+                '/vault.v1.AuditService/ProveConsistency',
+                request_serializer=vault_dot_v1_dot_audit__pb2.ProveConsistencyRequest.SerializeToString,
+                response_deserializer=vault_dot_v1_dot_audit__pb2.ProveConsistencyResponse.FromString,
+                _registered_method=True)
+        self.ExportEntries = channel.unary_stream(
+                '/vault.v1.AuditService/ExportEntries',
+                request_serializer=vault_dot_v1_dot_audit__pb2.ExportEntriesRequest.SerializeToString,
+                response_deserializer=vault_dot_v1_dot_audit__pb2.ExportEntriesResponse.FromString,
+                _registered_method=True)
 
 
 class AuditServiceServicer:
     """AuditService is for auditors. It reads; nothing here changes an entry, and
     no RPC of the vault can. Reading is itself recorded, before the answer.
+
+    Entries become the leaves of a Merkle tree (RFC 9162, section 2.1), in an order that is
+    fixed once and for all. An entry is *recorded* when its call is answered, *sequenced* when it
+    has its place in the tree, *published* when a signed checkpoint covers it; each takes
+    well below a second unless something is wrong (docs/threat-model.md). Whoever holds the log's
+    public key can check an export of the log without the vault: `pdvault audit verify`.
     """
 
     def ListEntries(self, request, context):
         """Lists entries of the caller's own tenant, newest first, and with them those of
         callers that belong to no tenant (an unlisted certificate, say).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TailEntries(self, request, context):
+        """The same, live: entries that match, oldest first, from now on, until the caller leaves.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetStats(self, request, context):
+        """How many accesses there were, by caller, purpose, verdict and hour.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetCheckpoint(self, request, context):
+        """The newest signed checkpoint, or the first that covers a size.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ProveInclusion(self, request, context):
+        """Proofs that entries are in the tree (RFC 9162, section 2.1.3).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ProveConsistency(self, request, context):
+        """A proof that one checkpoint's tree is the beginning of another's (section 2.1.4).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportEntries(self, request, context):
+        """The log from one index to another, under one checkpoint. Entries of other tenants are
+        there as their leaf hash only. Can be taken up again at any index.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -64,6 +149,36 @@ def add_AuditServiceServicer_to_server(servicer, server):
                     request_deserializer=vault_dot_v1_dot_audit__pb2.ListEntriesRequest.FromString,
                     response_serializer=vault_dot_v1_dot_audit__pb2.ListEntriesResponse.SerializeToString,
             ),
+            'TailEntries': grpc.unary_stream_rpc_method_handler(
+                    servicer.TailEntries,
+                    request_deserializer=vault_dot_v1_dot_audit__pb2.TailEntriesRequest.FromString,
+                    response_serializer=vault_dot_v1_dot_audit__pb2.TailEntriesResponse.SerializeToString,
+            ),
+            'GetStats': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetStats,
+                    request_deserializer=vault_dot_v1_dot_audit__pb2.GetStatsRequest.FromString,
+                    response_serializer=vault_dot_v1_dot_audit__pb2.GetStatsResponse.SerializeToString,
+            ),
+            'GetCheckpoint': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCheckpoint,
+                    request_deserializer=vault_dot_v1_dot_audit__pb2.GetCheckpointRequest.FromString,
+                    response_serializer=vault_dot_v1_dot_audit__pb2.GetCheckpointResponse.SerializeToString,
+            ),
+            'ProveInclusion': grpc.unary_unary_rpc_method_handler(
+                    servicer.ProveInclusion,
+                    request_deserializer=vault_dot_v1_dot_audit__pb2.ProveInclusionRequest.FromString,
+                    response_serializer=vault_dot_v1_dot_audit__pb2.ProveInclusionResponse.SerializeToString,
+            ),
+            'ProveConsistency': grpc.unary_unary_rpc_method_handler(
+                    servicer.ProveConsistency,
+                    request_deserializer=vault_dot_v1_dot_audit__pb2.ProveConsistencyRequest.FromString,
+                    response_serializer=vault_dot_v1_dot_audit__pb2.ProveConsistencyResponse.SerializeToString,
+            ),
+            'ExportEntries': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportEntries,
+                    request_deserializer=vault_dot_v1_dot_audit__pb2.ExportEntriesRequest.FromString,
+                    response_serializer=vault_dot_v1_dot_audit__pb2.ExportEntriesResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'vault.v1.AuditService', rpc_method_handlers)
@@ -75,6 +190,12 @@ def add_AuditServiceServicer_to_server(servicer, server):
 class AuditService:
     """AuditService is for auditors. It reads; nothing here changes an entry, and
     no RPC of the vault can. Reading is itself recorded, before the answer.
+
+    Entries become the leaves of a Merkle tree (RFC 9162, section 2.1), in an order that is
+    fixed once and for all. An entry is *recorded* when its call is answered, *sequenced* when it
+    has its place in the tree, *published* when a signed checkpoint covers it; each takes
+    well below a second unless something is wrong (docs/threat-model.md). Whoever holds the log's
+    public key can check an export of the log without the vault: `pdvault audit verify`.
     """
 
     @staticmethod
@@ -94,6 +215,168 @@ class AuditService:
             '/vault.v1.AuditService/ListEntries',
             vault_dot_v1_dot_audit__pb2.ListEntriesRequest.SerializeToString,
             vault_dot_v1_dot_audit__pb2.ListEntriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TailEntries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/vault.v1.AuditService/TailEntries',
+            vault_dot_v1_dot_audit__pb2.TailEntriesRequest.SerializeToString,
+            vault_dot_v1_dot_audit__pb2.TailEntriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetStats(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vault.v1.AuditService/GetStats',
+            vault_dot_v1_dot_audit__pb2.GetStatsRequest.SerializeToString,
+            vault_dot_v1_dot_audit__pb2.GetStatsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCheckpoint(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vault.v1.AuditService/GetCheckpoint',
+            vault_dot_v1_dot_audit__pb2.GetCheckpointRequest.SerializeToString,
+            vault_dot_v1_dot_audit__pb2.GetCheckpointResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ProveInclusion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vault.v1.AuditService/ProveInclusion',
+            vault_dot_v1_dot_audit__pb2.ProveInclusionRequest.SerializeToString,
+            vault_dot_v1_dot_audit__pb2.ProveInclusionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ProveConsistency(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vault.v1.AuditService/ProveConsistency',
+            vault_dot_v1_dot_audit__pb2.ProveConsistencyRequest.SerializeToString,
+            vault_dot_v1_dot_audit__pb2.ProveConsistencyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportEntries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/vault.v1.AuditService/ExportEntries',
+            vault_dot_v1_dot_audit__pb2.ExportEntriesRequest.SerializeToString,
+            vault_dot_v1_dot_audit__pb2.ExportEntriesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -66,6 +66,7 @@ class Reason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REASON_SHUTTING_DOWN: _ClassVar[Reason]
     REASON_INTERNAL: _ClassVar[Reason]
     REASON_BUNDLE_INVALID: _ClassVar[Reason]
+    REASON_NOT_PUBLISHED: _ClassVar[Reason]
 VIEW_UNSPECIFIED: View
 VIEW_FULL: View
 VIEW_MASKED: View
@@ -120,3 +121,4 @@ REASON_OUTCOME_UNKNOWN: Reason
 REASON_SHUTTING_DOWN: Reason
 REASON_INTERNAL: Reason
 REASON_BUNDLE_INVALID: Reason
+REASON_NOT_PUBLISHED: Reason

@@ -1,0 +1,88 @@
+"""What auditors read of the tree, with the auditors' own role."""
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from vault.model import TenantId
+from vault.rows import CheckpointRow, StoredEntry
+from vault.store.database import Database
+from vault.store.queries import QUERIES
+from vault.store.tree import TreeReader
+
+
+@dataclass(frozen=True, slots=True)
+class LeafPlace:
+    """Where an entry stands."""
+
+    index: int
+    leaf_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ExportLeaf:
+    """A leaf; `entry` is None where it is another tenant's."""
+
+    index: int
+    leaf_hash: bytes
+    entry: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class AccessCount:
+    """Entries that share everything else here; `verdicts` as in `EntryRow`."""
+
+    hour: dt.datetime
+    rpc: str
+    caller: str
+    purpose: str
+    verdicts: int
+    entries: int
+
+
+class ProofReader(TreeReader):
+    """Reads for one answer. Every method raises VaultError (DATABASE_UNAVAILABLE)."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self._reader = database
+
+    async def find_leaves(
+        self, entry_ids: Sequence[UUID], tenant: TenantId
+    ) -> dict[UUID, LeafPlace]:
+        """Where each of these entries stands, those left out that the tenant may not know."""
+        async with self._reader.connection() as connection:
+            rows = await connection.fetch(QUERIES["find_leaves"], entry_ids, tenant)
+        return {row["entry_id"]: LeafPlace(row["leaf_index"], row["leaf_hash"]) for row in rows}
+
+    async def covering_checkpoint(self, size: int) -> CheckpointRow | None:
+        """The first checkpoint of at least this size."""
+        async with self._reader.connection() as connection:
+            row = await connection.fetchrow(QUERIES["covering_checkpoint"], size)
+        return None if row is None else CheckpointRow(*row)
+
+    async def export_leaves(self, start: int, end: int, tenant: TenantId) -> list[ExportLeaf]:
+        """The leaves [start, end) that exist, in order."""
+        async with self._reader.connection() as connection:
+            rows = await connection.fetch(QUERIES["export_leaves"], start, end, tenant)
+        return [ExportLeaf(row["leaf_index"], row["leaf_hash"], row["entry"]) for row in rows]
+
+    async def entries_after(
+        self, index: int, tenant: TenantId, limit: int
+    ) -> list[tuple[int, StoredEntry]]:
+        """Entries from a leaf index on, oldest first, at most `limit`."""
+        async with self._reader.connection() as connection:
+            rows = await connection.fetch(QUERIES["entries_after"], index, tenant, limit)
+        return [
+            (row["leaf_index"], StoredEntry(row["entry_id"], row["entry"], row["leaf_hash"]))
+            for row in rows
+        ]
+
+    async def count_accesses(
+        self, tenant: TenantId, start: dt.datetime, end: dt.datetime
+    ) -> list[AccessCount]:
+        """Accesses within [start, end) by hour; at most 100,001 rows."""
+        async with self._reader.connection() as connection:
+            rows = await connection.fetch(QUERIES["count_accesses"], tenant, start, end)
+        return [AccessCount(*row) for row in rows]

@@ -1,0 +1,39 @@
+-- name: find_leaves
+-- Where these entries stand in the tree, as far as a tenant may know.
+select l.entry_id, l.leaf_index, l.leaf_hash
+from audit_leaves as l
+join audit_entries as e on e.entry_id = l.entry_id and e.recorded_at = l.recorded_at
+where l.entry_id = any($1::uuid[]) and e.tenant in ($2, '');
+
+-- name: covering_checkpoint
+-- The first checkpoint of at least this size.
+select size, root, note, signed_at from audit_checkpoints where size >= $1 order by size limit 1;
+
+-- name: export_leaves
+-- The leaves [$1, $2) in order; an entry only where the tenant may see it.
+select
+    l.leaf_index,
+    l.leaf_hash,
+    case when e.tenant in ($3, '') then e.entry end as entry
+from audit_leaves as l
+left join audit_entries as e on e.entry_id = l.entry_id and e.recorded_at = l.recorded_at
+where l.leaf_index >= $1 and l.leaf_index < $2
+order by l.leaf_index;
+
+-- name: entries_after
+-- Entries that came into the log since an index, oldest first; for following it live.
+select l.leaf_index, e.entry_id, e.entry, e.leaf_hash
+from audit_leaves as l
+join audit_entries as e on e.entry_id = l.entry_id and e.recorded_at = l.recorded_at
+where l.leaf_index >= $1 and e.tenant in ($2, '')
+order by l.leaf_index
+limit $3;
+
+-- name: count_accesses
+-- Accesses of a tenant by hour, method, caller, purpose and verdicts.
+select date_trunc('hour', recorded_at) as hour, rpc, caller, purpose, verdicts, count(*) as entries
+from audit_entries
+where tenant in ($1, '') and recorded_at >= $2 and recorded_at < $3
+group by 1, 2, 3, 4, 5
+order by 1, 2, 3, 4, 5
+limit 100001;
