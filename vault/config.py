@@ -22,6 +22,7 @@ from vault.authn.spiffe import SpiffeIdError, check_trust_domain
 from vault.clock import Clock, SystemClock
 from vault.config_files import FileError
 from vault.config_sections import (
+    AuditConfig,
     CacheConfig,
     DatabaseConfig,
     LimitsConfig,
@@ -46,6 +47,7 @@ class Config:
     policy: PolicyConfig
     cache: CacheConfig
     limits: LimitsConfig
+    audit: AuditConfig
     telemetry: TelemetryConfig
 
 
@@ -136,9 +138,18 @@ class _Judge:
                     self._judge_cache(section)
                 case LimitsConfig():
                     self._judge_limits(section)
+                case AuditConfig():
+                    self._judge_audit(section)
                 case TelemetryConfig():
                     self._judge_telemetry(section)
         limits, database, transit = (sections.get(n) for n in ("limits", "database", "transit"))
+        audit = sections.get("audit")
+        if isinstance(audit, AuditConfig) and isinstance(database, DatabaseConfig):
+            self._require(
+                not audit.sequencer or database.sequencer_url_file is not None,
+                "database.sequencer_url_file",
+                "is missing; audit.sequencer needs it",
+            )
         if isinstance(limits, LimitsConfig):
             if isinstance(database, DatabaseConfig):
                 self._judge_timeout(
@@ -175,6 +186,18 @@ class _Judge:
             service is None or reader is None or service.user != reader.user,
             "database.audit_reader_url_file",
             "names the same user as url_file; the two roles have different rights",
+        )
+        sequencer_file = database.sequencer_url_file
+        if sequencer_file is None:
+            return
+        sequencer = self._try(
+            "database.sequencer_url_file", lambda: config_files.read_database_url(sequencer_file)
+        )
+        others = {url.user for url in (service, reader) if url is not None}
+        self._require(
+            sequencer is None or sequencer.user not in others,
+            "database.sequencer_url_file",
+            "names the same user as another URL; the roles have different rights",
         )
 
     def _judge_transit(self, transit: TransitConfig) -> None:
@@ -218,6 +241,10 @@ class _Judge:
                 f"limits.{name}",
                 "is less than items, so the largest call would never fit",
             )
+
+    def _judge_audit(self, audit: AuditConfig) -> None:
+        directory = audit.witness_file.parent
+        self._try("audit.witness_file", lambda: config_files.check_directory(directory))
 
     def _judge_timeout(self, limits: LimitsConfig, field: str, seconds: float) -> None:
         self._require(

@@ -57,6 +57,10 @@ class DatabaseConfig:
     audit_reader_url_file: Annotated[
         Path, Setting("URL of the role that reads the audit log. Secret.")
     ]
+    sequencer_url_file: Annotated[
+        Path | None,
+        Setting("URL of the role that grows the log's tree; needed by `audit.sequencer`. Secret."),
+    ] = None
     pool_max: Annotated[int, Setting("Most connections of the service role.", low=1, high=200)] = 10
     audit_reader_pool_max: Annotated[
         int, Setting("Most connections of the audit reader.", low=1, high=200)
@@ -197,6 +201,61 @@ class LimitsConfig:
     default_deadline_seconds: Annotated[
         float, Setting("Deadline of a call that brings none.", unit="seconds", low=0.5, high=300)
     ] = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditConfig:
+    """The audit log's tree and its signed checkpoints. One log per database."""
+
+    origin: Annotated[
+        str,
+        Setting(
+            "Name of the log, such as `pdvault.example/audit`: first line of every checkpoint, name "
+            "of its key. Never changed, never used for another log.",
+            pattern=r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}(/[A-Za-z0-9._-]{1,99}){0,4}",
+            form="letters, digits, `.`, `_`, `-`, in parts between `/`",
+        ),
+    ]
+    signing_key: Annotated[
+        str,
+        Setting(
+            "Transit key that signs: type ed25519, not exportable.",
+            pattern=r"[a-z0-9][a-z0-9_-]{0,62}",
+            form="1 to 63 of a-z 0-9 _ -",
+        ),
+    ] = "pdv-audit-log"
+    sequencer: Annotated[
+        bool,
+        Setting(
+            "Take part in growing the tree: of all processes that do, one works and the others "
+            "stand by. At least one has to."
+        ),
+    ] = True
+    checkpoint_seconds: Annotated[
+        float,
+        Setting(
+            "Least time between two checkpoints; entries wait no longer than about this.",
+            unit="seconds",
+            low=0.1,
+            high=1.0,
+        ),
+    ] = 0.5
+    witness_file: Annotated[
+        Path,
+        Setting(
+            "Where the newest checkpoint is kept outside the database. A database that is "
+            "older, or has another history, is refused at start. Not on the database's disk."
+        ),
+    ]
+    patrol_leaves_per_second: Annotated[
+        int,
+        Setting(
+            "How many stored leaves the patrol derives anew.",
+            unit="leaves a second",
+            low=10,
+            high=100_000,
+        ),
+    ] = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

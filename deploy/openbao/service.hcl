@@ -13,6 +13,12 @@ path "transit/keys/pdv-*" {
   capabilities = ["read"]
 }
 
+# The audit log's checkpoints. The key is ed25519 and not exportable; reading it, as above, gives
+# its public half.
+path "transit/sign/pdv-audit-log" {
+  capabilities = ["update"]
+}
+
 # Its own token: is it still good, and for longer.
 path "auth/token/lookup-self" {
   capabilities = ["read"]

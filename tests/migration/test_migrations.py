@@ -14,7 +14,11 @@ from vault.store.database import Database, PoolSettings
 from vault.store.migrate import migrate, migrations
 
 TABLES = {
+    "audit_checkpoints",
     "audit_entries",
+    "audit_leaves",
+    "audit_pending",
+    "audit_tiles",
     "schema_migrations",
     "subject_keys",
     "subject_refs",
@@ -35,7 +39,21 @@ SERVICE_RIGHTS = {
     "tokens": {"select", "insert"},
     "writes": {"select", "insert", "delete"},
 }
-AUDIT_READER_RIGHTS = {"audit_entries": {"select"}}
+AUDIT_READER_RIGHTS = {
+    "audit_checkpoints": {"select"},
+    "audit_entries": {"select"},
+    "audit_leaves": {"select"},
+    "audit_pending": {"select"},
+    "audit_tiles": {"select"},
+}
+SEQUENCER_RIGHTS = {
+    "audit_checkpoints": {"select", "insert"},
+    "audit_entries": {"select"},
+    "audit_leaves": {"select", "insert"},
+    "audit_pending": {"select", "delete"},
+    "audit_tiles": {"select", "insert"},
+    "schema_migrations": {"select"},
+}
 RIGHTS = ("select", "insert", "update", "delete", "truncate", "references", "trigger")
 
 
@@ -63,8 +81,27 @@ async def test_from_zero_gives_the_tables_and_a_second_time_changes_nothing(urls
 
 
 async def tables(urls: DatabaseUrls) -> list[str]:
-    rows = await fetch(urls.owner, "select tablename from pg_tables where schemaname = 'public'")
-    return [row["tablename"] for row in rows]
+    rows = await fetch(
+        urls.owner,
+        "select relname from pg_class where relnamespace = 'public'::regnamespace"
+        " and relkind in ('r', 'p') and not relispartition",
+    )
+    return [row["relname"] for row in rows]
+
+
+async def test_the_log_has_partitions_ahead_and_more_can_be_made(urls):
+    await migrate(urls.owner)
+    parts = (
+        "select relname from pg_class where relispartition and relkind = 'r'"
+        " and relname like 'audit_entries_%' order by relname"
+    )
+    before = [row["relname"] for row in await fetch(urls.owner, parts)]
+    assert 15 == len(before)  # this month, 13 more, and the rest
+    await fetch(urls.owner, "select ensure_audit_partitions(14)")
+    await fetch(urls.owner, "select ensure_audit_partitions(14)")
+    assert 16 == len(await fetch(urls.owner, parts))
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await fetch(urls.service, "select ensure_audit_partitions(1)")
 
 
 async def test_two_at_the_same_time_apply_each_migration_once(urls):
@@ -92,6 +129,7 @@ async def test_roles_have_the_least_rights(urls, table):
     for role, wanted in (
         ("pdvault_service", SERVICE_RIGHTS.get(table, set())),
         ("pdvault_audit_reader", AUDIT_READER_RIGHTS.get(table, set())),
+        ("pdvault_sequencer", SEQUENCER_RIGHTS.get(table, set())),
     ):
         rows = await fetch(
             urls.owner,
@@ -115,6 +153,8 @@ async def test_the_service_can_neither_read_nor_change_the_log_nor_create(urls):
         "alter table tokens add column plain text",
         "update tokens set envelope = ''",
         "delete from subject_keys",
+        "insert into audit_pending values (gen_random_uuid(), now())",
+        "alter table audit_entries disable trigger audit_entries_pending",
     ):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await fetch(urls.service, sql)
@@ -126,6 +166,42 @@ async def test_no_foreign_key_and_no_sequence_so_that_citus_takes_the_tables(url
     assert [] == await fetch(
         urls.owner, "select sequencename from pg_sequences where schemaname = 'public'"
     )
+
+
+ENTRY = """
+insert into audit_entries (
+    entry_id, tenant, recorded_at, rpc, caller, purpose, verdicts, views, field_types, policies,
+    bundle_digest, trace_id, entry, leaf_hash
+) values (
+    gen_random_uuid(), 't', now(), 'r', 'c', 'p', 0, 0, '{}', '{}',
+    sha256(''), decode(repeat('00', 16), 'hex'), '', sha256('\\x00')
+)
+"""
+
+
+async def test_entries_of_before_the_tree_become_pending(urls):
+    first, tree = migrations()[:2]
+    connection = await asyncpg.connect(urls.owner)
+    await connection.execute("create table schema_migrations (name text, checksum text)")
+    await connection.execute(first.sql)
+    await connection.execute(ENTRY)
+    await connection.execute(ENTRY)
+    await connection.execute(tree.sql)
+    await connection.close()
+    assert 2 == (await fetch(urls.owner, "select count(*) as n from audit_pending"))[0]["n"]
+
+
+async def test_an_entry_becomes_pending_in_its_own_transaction(urls):
+    await migrate(urls.owner)
+    connection = await asyncpg.connect(urls.service)
+    transaction = connection.transaction()
+    await transaction.start()
+    await connection.execute(ENTRY)
+    await transaction.rollback()
+    assert 0 == (await fetch(urls.owner, "select count(*) as n from audit_pending"))[0]["n"]
+    await connection.execute(ENTRY)
+    await connection.close()
+    assert 1 == (await fetch(urls.owner, "select count(*) as n from audit_pending"))[0]["n"]
 
 
 async def faults_of(url: str) -> list[str]:
@@ -159,6 +235,16 @@ async def test_a_database_without_its_migrations_is_refused_by_name(urls):
         ),
         ("grant select on audit_entries to pdvault_service", "select 1", "may read the audit log"),
         ("revoke insert on audit_entries from pdvault_service", "select 1", "can't add audit"),
+        (
+            "grant delete on audit_pending to pdvault_service",
+            "select 1",
+            "rights on the log's tree",
+        ),
+        (
+            "alter table audit_entries disable trigger audit_entries_pending",
+            "select 1",
+            "would never be sequenced",
+        ),
         ("grant create on schema public to pdvault_service", "select 1", "may create tables"),
         (
             "alter role pdvault_service set synchronous_commit = 'off'",

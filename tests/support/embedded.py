@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pytest
 
 from vault.embedded import EmbeddedInstance
-from vault.embedded.postgres import AUDIT_READER, DATABASE, OWNER, SERVICE
+from vault.embedded.postgres import AUDIT_READER, DATABASE, OWNER, SEQUENCER, SERVICE
 
 _numbers = itertools.count(1)
 
@@ -29,6 +29,7 @@ class DatabaseUrls:
     owner: str
     service: str
     audit_reader: str
+    sequencer: str
 
 
 @contextlib.contextmanager
@@ -44,7 +45,8 @@ def fresh_database(
     postgres.create_database(name, template=template)
     try:
         yield DatabaseUrls(
-            name, *(postgres.url(login, name) for login in (OWNER, SERVICE, AUDIT_READER))
+            name,
+            *(postgres.url(login, name) for login in (OWNER, SERVICE, AUDIT_READER, SEQUENCER)),
         )
     finally:
         postgres.drop_database(name)

@@ -22,6 +22,7 @@ ALL = "0.0.0.0"  # noqa: S104 - nothing listens here
 PASSWORD = "canary-pw-93ab"
 LOCAL = f"postgresql://service:{PASSWORD}@127.0.0.1:5432/pdvault"
 READER = f"postgresql://reader:{PASSWORD}@127.0.0.1:5432/pdvault"
+SEQUENCER = f"postgresql://sequencer:{PASSWORD}@127.0.0.1:5432/pdvault"
 FAR = f"postgresql://service:{PASSWORD}@db.example:5432/pdvault"
 
 SETTINGS = {
@@ -32,7 +33,12 @@ SETTINGS = {
         "trust_domain": "pdvault.example",
         "environment": "demo",
     },
-    "database": {"url_file": "url", "audit_reader_url_file": "reader-url"},
+    "database": {
+        "url_file": "url",
+        "audit_reader_url_file": "reader-url",
+        "sequencer_url_file": "sequencer-url",
+    },
+    "audit": {"origin": "pdvault.example/audit", "witness_file": "checkpoint"},
     "transit": {"address": "https://bao.example:8200", "token_file": "token"},
     "policy": {"directory": "policies"},
 }
@@ -51,6 +57,7 @@ def folder(tmp_path):
     secret(tmp_path / "server.key", key_pem())
     secret(tmp_path / "url", LOCAL.encode())
     secret(tmp_path / "reader-url", READER.encode())
+    secret(tmp_path / "sequencer-url", SEQUENCER.encode())
     for name in ("token", "role-id", "secret-id"):
         secret(tmp_path / name, b"s.0123456789\n")
     return tmp_path
@@ -133,6 +140,8 @@ def test_repr_holds_paths_and_no_secret(folder):
         {"telemetry": {"otlp_endpoint": "http://localhost:4317", "span_file": "spans.jsonl"}},
         {"telemetry": {"otlp_endpoint": "https://otel.example:4317", "otlp_ca_file": "ca.pem"}},
         {"cache": {"max_age_seconds": 3600, "grace_seconds": 0.5}},
+        {"audit": {"sequencer": False}, "database": {"sequencer_url_file": None}},
+        {"audit": {"origin": "log"}},
     ],
 )
 def test_what_is_permitted(folder, sections):
@@ -200,6 +209,14 @@ def test_what_is_permitted(folder, sections):
         ("limits", "key_queue", 999),
         ("limits", "audit_queue", 999),
         ("limits", "default_deadline_seconds", 0),
+        ("audit", "origin", "with space"),
+        ("audit", "origin", "with+plus"),
+        ("audit", "origin", "/absolute"),
+        ("audit", "signing_key", "../x"),
+        ("audit", "checkpoint_seconds", 0),
+        ("audit", "checkpoint_seconds", 1.5),
+        ("audit", "witness_file", "nowhere/checkpoint"),
+        ("audit", "patrol_leaves_per_second", 0),
         ("telemetry", "otlp_endpoint", "http://otel.example:4317"),
         ("telemetry", "otlp_ca_file", "ca.pem"),
         ("telemetry", "span_queue", 0),
@@ -298,6 +315,7 @@ SECRETS = {
     "server.tls_key": "server.key",
     "database.url_file": "url",
     "database.audit_reader_url_file": "reader-url",
+    "database.sequencer_url_file": "sequencer-url",
     "transit.token_file": "token",
 }
 
@@ -518,6 +536,17 @@ def test_both_database_roles_are_one(folder):
     assert list(faults(folder)) == ["database.audit_reader_url_file"]
 
 
+@pytest.mark.parametrize("other", [LOCAL, READER])
+def test_the_sequencer_has_a_role_of_its_own(folder, other):
+    secret(folder / "sequencer-url", other.encode())
+    assert list(faults(folder)) == ["database.sequencer_url_file"]
+
+
+def test_a_sequencer_needs_its_url(folder):
+    found = faults(folder, database={"sequencer_url_file": None})
+    assert found == {"database.sequencer_url_file": "is missing; audit.sequencer needs it"}
+
+
 def test_a_secret_in_place_of_a_path_is_not_echoed(folder):
     faults(
         folder,
@@ -557,10 +586,12 @@ def test_example_loads_with_its_files(folder):
         "tls/collector-ca.pem": ca_pem(),
         "secrets/database-url": LOCAL.encode(),
         "secrets/audit-reader-url": READER.encode(),
+        "secrets/sequencer-url": SEQUENCER.encode(),
         "secrets/transit-role-id": b"role",
         "secrets/transit-secret-id": b"id",
     }.items():
         secret(folder / path, data)
+    example = example.replace("/var/lib/pdvault/witness/", "")
     load_config(write(folder, example), clock=FrozenClock())
 
 

@@ -1,4 +1,4 @@
-"""Wrapping and unwrapping keys in Transit: the only door to hvac.
+"""Wrapping and unwrapping keys, and signing, in Transit: the only door to hvac.
 
 Guarantees: the event loop never waits for a socket (hvac is synchronous: its calls run in
 a bounded pool of threads, each with a time limit, and whoever waits may give up
@@ -38,11 +38,13 @@ from vault.crypto.transit_errors import key_store_error
 from vault.crypto.transit_health import DECRYPT, Down, TransitHealth
 from vault.crypto.transit_session import TransitSession
 from vault.crypto.transit_settings import AppRole, TokenFile, TransitSettings
+from vault.crypto.transit_signing import Signed
 from vault.errors import Reason, VaultError
 
 __all__ = [
     "AppRole",
     "Down",
+    "Signed",
     "TokenFile",
     "Transit",
     "TransitSettings",
@@ -56,6 +58,8 @@ __all__ = [
 _log = logging.getLogger(__name__)
 
 _ENCRYPT = "encrypt"
+_SIGN = "sign"
+_READ = "read"
 Item = WrapItem | UnwrapItem
 _T = TypeVar("_T")
 
@@ -194,6 +198,45 @@ class Transit:
         `Unopenable` concerns the item; a VaultError (KEY_STORE_*) mostly its whole batch.
         """
         return await self._run(DECRYPT, items, read_unwrapped)
+
+    async def sign(self, key: str, data: bytes) -> Signed:
+        """Sign `data` with the newest version of a key that `public_keys` found fit.
+
+        Raises:
+            VaultError: KEY_STORE_*: no signature.
+        """
+        return await self._on_key(_SIGN, key, lambda: self._session.sign(key, data))
+
+    async def public_keys(self, key: str) -> dict[int, bytes]:
+        """The public keys (32 bytes) of a signing key, by version.
+
+        Raises:
+            VaultError: KEY_STORE_*; KEY_STORE_FAULT also for a key that is not ed25519 or
+                may be exported or backed up in plain text.
+        """
+        return await self._on_key(_READ, key, lambda: self._session.public_keys(key))
+
+    async def _on_key(self, verb: str, key: str, call: Callable[[], _T]) -> _T:
+        """One call about a signing key, in a worker, within the time limit."""
+        reason = self._health.refusal(verb, key)
+        if reason is not None:
+            raise key_store_error(reason)
+
+        def noted() -> _T:
+            try:
+                result = call()
+            except VaultError as error:
+                self._health.failed(error.reason, verb, key)
+                raise
+            self._health.succeeded(verb, key)
+            return result
+
+        try:
+            async with asyncio.timeout(self._settings.call_seconds):
+                return await asyncio.get_running_loop().run_in_executor(self._workers, noted)
+        except TimeoutError as error:
+            self._health.failed(Reason.KEY_STORE_UNAVAILABLE, verb, key)
+            raise key_store_error(Reason.KEY_STORE_UNAVAILABLE) from error
 
     async def probe(self) -> None:
         """Find out now whether Transit works, and remember it in `state`.

@@ -6,6 +6,7 @@ told from that by asking the token about itself (both are a 403); a root token i
 Leaves to `transit`: HTTP (`send`), threads, time limits, health.
 """
 
+import base64
 import hashlib
 import logging
 import random
@@ -27,6 +28,7 @@ from vault.crypto.transit_errors import (
     key_store_error,
 )
 from vault.crypto.transit_settings import TokenFile, TransitSettings
+from vault.crypto.transit_signing import Signed, read_public_keys, read_signature
 from vault.errors import Reason, VaultError
 
 _log = logging.getLogger(__name__)
@@ -110,6 +112,24 @@ class TransitSession:
                 raise VaultError(
                     Reason.KEY_STORE_FAULT, f"root key of tenant {tenant}: {name} must be {wanted}"
                 )
+
+    def sign(self, key: str, data: bytes) -> Signed:
+        """A signature of `data` by the newest version of `key`."""
+        path = f"{self._settings.mount}/sign/{key}"
+        body: dict[str, object] = {"input": base64.b64encode(data).decode()}
+        status, document = self._authorised("post", path, body)
+        if status != OK:
+            raise failure(status, document)
+        return read_signature(_part(document, "data"))
+
+    def public_keys(self, key: str) -> dict[int, bytes]:
+        """Every version's public key; refuse a key that is not fit to sign the log."""
+        status, document = self._authorised("get", f"{self._settings.mount}/keys/{key}", None)
+        if status == NOT_FOUND:
+            raise VaultError(Reason.KEY_STORE_FAULT, "the key that signs the log is missing")
+        if status != OK:
+            raise failure(status, document)
+        return read_public_keys(_part(document, "data"))
 
     def look_up_token(self) -> None:
         """Refuse unless Transit knows our token."""

@@ -1,4 +1,4 @@
-"""What a new private OpenBao holds: root keys, policies and two AppRoles.
+"""What a new private OpenBao holds: root keys, the log's signing key, policies and two AppRoles.
 
 Runs once, with the root token, which it revokes at its end. The recovery key can
 make another one.
@@ -16,6 +16,8 @@ OPERATOR = "pdvault-operator"
 TRANSIT_MOUNT = "transit"
 KEY_PREFIX = "pdv-"
 """What the name of a tenant's root key begins with, as `service.hcl` has it."""
+SIGNING_KEY = "pdv-audit-log"
+"""Signs the audit log's checkpoints; its name stands in `service.hcl` as well."""
 TENANTS = ("demo-shop", "other-shop")
 _TOKEN_TTL = "1h"  # noqa: S105  a duration
 _OPERATOR_POLICY = 'path "sys/seal" { capabilities = ["update", "sudo"] }\n'
@@ -43,6 +45,11 @@ def set_up(api: BaoApi, folder: Path) -> None:
             f"{TRANSIT_MOUNT}/keys/{KEY_PREFIX}{tenant}",
             {"type": "aes256-gcm96", "derived": True, "exportable": False},
         )
+    api.call(
+        "POST",
+        f"{TRANSIT_MOUNT}/keys/{SIGNING_KEY}",
+        {"type": "ed25519", "derived": False, "exportable": False},
+    )
     api.call("PUT", f"sys/policies/acl/{SERVICE}", {"policy": service_policy()})
     api.call("PUT", f"sys/policies/acl/{OPERATOR}", {"policy": _OPERATOR_POLICY})
     api.call("POST", "sys/auth/approle", {"type": "approle"})

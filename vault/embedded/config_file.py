@@ -12,6 +12,8 @@ from pathlib import Path
 from vault.embedded.ports import HOST
 
 ENVIRONMENT = "demo"
+ORIGIN = "pdvault.example/audit"
+"""Name of the embedded instance's log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,26 +23,31 @@ class Settings:
     Attributes:
         state: the state folder; all files below it.
         owner_url_file: the login for migrations, which the service must not have.
-        service_url_file, audit_reader_url_file: the logins of the service.
+        service_url_file, audit_reader_url_file, sequencer_url_file: the logins of the service.
         transit_key_prefix: a root key's name is this and the tenant.
+        signing_key: name of the Transit key that signs the log.
         server_certificate_folder: tls.crt, tls.key and ca.crt of the service.
         clients_folder: a folder per client with tls.crt, tls.key and ca.crt.
         authority_file: signs the service, OpenBao and all clients.
+        witness_file: the newest checkpoint, outside the database.
     """
 
     state: Path
     owner_url_file: Path
     service_url_file: Path
     audit_reader_url_file: Path
+    sequencer_url_file: Path
     transit_address: str
     transit_mount: str
     transit_key_prefix: str
+    signing_key: str
     transit_role_id_file: Path
     transit_secret_id_file: Path
     server_certificate_folder: Path
     clients_folder: Path
     authority_file: Path
     trust_domain: str
+    witness_file: Path
 
 
 def config_text(settings: Settings, *, policies: Path, port: int) -> str:
@@ -60,6 +67,7 @@ def config_text(settings: Settings, *, policies: Path, port: int) -> str:
         "database": {
             "url_file": settings.service_url_file,
             "audit_reader_url_file": settings.audit_reader_url_file,
+            "sequencer_url_file": settings.sequencer_url_file,
         },
         "transit": {
             "address": settings.transit_address,
@@ -70,6 +78,11 @@ def config_text(settings: Settings, *, policies: Path, port: int) -> str:
             "secret_id_file": settings.transit_secret_id_file,
         },
         "policy": {"directory": policies.absolute()},
+        "audit": {
+            "origin": ORIGIN,
+            "signing_key": settings.signing_key,
+            "witness_file": settings.witness_file,
+        },
         "telemetry": {"span_file": settings.state / "spans.jsonl"},
     }
     lines = ["# Written at each start of the embedded instance; changes are lost."]

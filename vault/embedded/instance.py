@@ -14,13 +14,13 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from vault.embedded import pki
-from vault.embedded.bao_setup import KEY_PREFIX, TRANSIT_MOUNT
+from vault.embedded.bao_setup import KEY_PREFIX, SIGNING_KEY, TRANSIT_MOUNT
 from vault.embedded.config_file import Settings, config_text, last_port
-from vault.embedded.files import write_file
+from vault.embedded.files import make_folder, write_file
 from vault.embedded.openbao import OpenBao
 from vault.embedded.pki import Pki
 from vault.embedded.ports import free_port
-from vault.embedded.postgres import AUDIT_READER, OWNER, SERVICE, Postgres
+from vault.embedded.postgres import AUDIT_READER, OWNER, SEQUENCER, SERVICE, Postgres
 from vault.embedded.state import EmbeddedError, StateFolder
 
 _Part = TypeVar("_Part")
@@ -120,15 +120,18 @@ class EmbeddedInstance:
             owner_url_file=self.postgres.url_file(OWNER),
             service_url_file=self.postgres.url_file(SERVICE),
             audit_reader_url_file=self.postgres.url_file(AUDIT_READER),
+            sequencer_url_file=self.postgres.url_file(SEQUENCER),
             transit_address=self.openbao.address,
             transit_mount=TRANSIT_MOUNT,
             transit_role_id_file=self.openbao.role_id_file,
             transit_secret_id_file=self.openbao.secret_id_file,
             transit_key_prefix=KEY_PREFIX,
+            signing_key=SIGNING_KEY,
             server_certificate_folder=self.pki.files(pki.SERVICE).folder,
             clients_folder=self.pki.folder,
             authority_file=self.pki.authority_file,
             trust_domain=pki.TRUST_DOMAIN,
+            witness_file=root / "witness" / "checkpoint",
         )
 
     def __enter__(self) -> Self:
@@ -169,6 +172,7 @@ class EmbeddedInstance:
         """
         path = _started(self._state).root / "pdvault.toml"
         port = free_port(last_port(path)) if port is None else port
+        make_folder(self.settings().witness_file.parent)
         write_file(path, config_text(self.settings(), policies=policies, port=port))
         return path
 

@@ -1,4 +1,4 @@
-"""A private PostgreSQL: one server, one database, three logins.
+"""A private PostgreSQL: one server, one database, four logins.
 
 Guarantees: listens on 127.0.0.1 only, every login by password (SCRAM), data checksums,
 durable commits, and a server log that never holds a statement, a parameter or the
@@ -20,8 +20,9 @@ from vault.embedded.state import EmbeddedError
 
 DATABASE = "pdvault"
 SUPERUSER = "postgres"
-OWNER, SERVICE, AUDIT_READER = "pdvault_owner", "pdvault_service", "pdvault_audit_reader"
-LOGINS = (OWNER, SERVICE, AUDIT_READER)
+OWNER, SERVICE = "pdvault_owner", "pdvault_service"
+AUDIT_READER, SEQUENCER = "pdvault_audit_reader", "pdvault_sequencer"
+LOGINS = (OWNER, SERVICE, AUDIT_READER, SEQUENCER)
 
 _START_TIMEOUT_S = 60.0
 _START_ATTEMPTS = 5
@@ -173,7 +174,7 @@ class Postgres:
         self.execute(
             f"create database {name} owner {OWNER} template {template};\n"
             f"revoke all on database {name} from public;\n"
-            f"grant connect on database {name} to {SERVICE}, {AUDIT_READER};\n"
+            f"grant connect on database {name} to {SERVICE}, {AUDIT_READER}, {SEQUENCER};\n"
         )
 
     def drop_database(self, name: str) -> None:

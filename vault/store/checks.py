@@ -29,6 +29,10 @@ async def database_faults(database: Database) -> list[str]:
         faults.append("the service's role may read the audit log; reading needs the auditors' role")
     if not role["can_add_to_log"]:
         faults.append("the service's role can't add audit entries")
+    if role["can_touch_tree"]:
+        faults.append("the service's role has rights on the log's tree")
+    if not role["entries_become_pending"]:
+        faults.append("the trigger audit_entries_pending is off: entries would never be sequenced")
     faults += [
         f"{name} is off: a commit would not be durable"
         for name in ("fsync", "full_page_writes", "synchronous_commit")

@@ -7,7 +7,17 @@ select
     has_table_privilege('public.audit_entries', 'update')
         or has_table_privilege('public.audit_entries', 'delete')
         or has_table_privilege('public.audit_entries', 'truncate') as can_change_log,
-    has_table_privilege('public.audit_entries', 'insert') as can_add_to_log
+    has_table_privilege('public.audit_entries', 'insert') as can_add_to_log,
+    exists (
+        select from unnest(array['audit_pending', 'audit_leaves', 'audit_tiles', 'audit_checkpoints']) as t
+        where has_table_privilege('public.' || t, 'select, insert, update, delete, truncate')
+    ) as can_touch_tree,
+    exists (
+        select from pg_trigger
+        where tgrelid = 'public.audit_entries'::regclass
+            and tgname = 'audit_entries_pending'
+            and tgenabled in ('O', 'A')
+    ) as entries_become_pending
 from pg_roles as r
 where r.rolname = current_user;
 
@@ -20,4 +30,5 @@ select
     pg_is_in_recovery() as is_standby;
 
 -- name: applied_migrations
+-- What `pdvault migrate` has applied, in order.
 select name, checksum from schema_migrations order by name;
