@@ -255,3 +255,16 @@ def test_signatures_are_plain_ed25519():
     """So that whatever signs (Transit, OpenSSL, Go) signs the text and nothing around it."""
     raw = Ed25519PrivateKey.from_private_bytes((1).to_bytes(32)).sign(TEXT.encode())
     assert LOG.sign(TEXT) == signature_line(LOG.key, raw)
+
+
+def test_a_note_signed_by_go():
+    """The example of golang.org/x/mod/sumdb/note: signed by a program that is not ours."""
+    key = VerifierKey.parse("PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW")
+    data = (
+        "If you think cryptography is the answer to your problem,\n"
+        "then you don't know what your problem is.\n"
+        "\n"
+        "\u2014 PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXg"
+        "KvqfqdngotpRZb6KE6RyyBwJnAM=\n"
+    ).encode()
+    assert [key] == [one.key for one in check_note(parse_note(data), [key])]
