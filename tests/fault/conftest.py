@@ -23,7 +23,7 @@ def breakable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedInst
 def start_world(
     breakable: EmbeddedInstance, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[StartWorld]:
-    """Starts a service on a database of its own: `with start_world(extra=TOML) as world`."""
+    """A function that starts a service on a database of its own, for a `with`."""
     with fresh_database(breakable) as template:
         asyncio.run(migrate(template.owner))
 

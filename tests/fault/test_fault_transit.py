@@ -8,9 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.faults import StartWorld, World, check_once_per_subject, entries_by_call
+from tests.support.faults import (
+    LinkedService,
+    StartWorld,
+    World,
+    check_once_per_subject,
+    entries_by_call,
+)
 from tests.support.openbao import OpenBao, running_openbao
-from tests.support.service import VaultService, new_key, wait_until
+from tests.support.service import new_key, wait_until
 from vault.client import Refused, UnavailableError, VaultCallError
 
 GRACE_S, PROBE_S = 2.0, 1.2
@@ -153,7 +159,7 @@ def _last_success(world: World, tokens: list[str], broken: float) -> float:
     return last
 
 
-class DevService(VaultService):
+class DevService(LinkedService):
     """A service on an OpenBao in dev mode, whose root token a test has."""
 
     def config(self, port: int) -> str:

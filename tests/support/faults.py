@@ -10,9 +10,10 @@ import subprocess
 import sys
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from tests.support.database import DatabaseEyes
@@ -24,6 +25,7 @@ from vault.client import RetryPolicy, Revealed, VaultCallError, VaultClient
 from vault.crypto.tokens import token_digest
 from vault.embedded import EmbeddedInstance
 from vault.embedded.config_file import Settings
+from vault.embedded.files import write_file
 from vault.model import Verdict, View
 from vault.service.call import Issued
 from vault.service.outcome import unpack_outcome
@@ -42,18 +44,20 @@ FAULT_REASONS = {
 _REPO = Path(__file__).parents[2]
 
 
-class Detour:
-    """An instance whose OpenBao is reached over a link, or whose settings a test has bent."""
+class LinkedService(VaultService):
+    """A service that reaches PostgreSQL and OpenBao over links, or as a test has bent it."""
 
-    def __init__(self, instance: EmbeddedInstance, **changes: object) -> None:
-        self._instance = instance
-        self._changes = changes
+    postgres_port = 0
+    changes: Mapping[str, object] = MappingProxyType({})
 
-    def settings(self) -> Settings:
-        return replace(self._instance.settings(), **self._changes)  # type: ignore[arg-type]
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._instance, name)
+    def _settings(self) -> Settings:
+        settings = super()._settings()
+        here, there = f":{self.instance.postgres.port}/", f":{self.postgres_port}/"
+        for each in fields(settings):
+            path = getattr(settings, each.name)
+            if each.name.endswith("_url_file") and path.parent == self.folder:
+                write_file(path, path.read_text().replace(here, there))
+        return replace(settings, **self.changes)
 
 
 class World:
@@ -172,6 +176,13 @@ class Load:
             assert self._process.wait(30) == 0
             self._process = None
 
+    def kill9(self) -> None:
+        """Ends it in the middle of its calls."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+            self._process = None
+
     def attempts(self) -> list[dict[str, Any]]:
         """What the diary says so far."""
         if not self._diary.exists():
@@ -213,8 +224,8 @@ def prove(world: World, attempts: Sequence[dict[str, Any]]) -> Proof:
     expected: dict[str, str] = {}
     for write in writes:
         _check_write(by_call[write["call_id"]], write)
-        for tokens, fields in zip(write["tokens"], write["values"], strict=True):
-            expected |= {tokens[name]: value for name, value in fields.items()}
+        for tokens, given in zip(write["tokens"], write["values"], strict=True):
+            expected |= {tokens[name]: value for name, value in given.items()}
     check_nothing_half_written(world)
     check_readable(world, expected)
     failures = [each for each in attempts if not each["ok"]]
@@ -315,7 +326,7 @@ def world_on(
     *,
     extra: str = "",
     changes: dict[str, object] | None = None,
-    kind: type[VaultService] = VaultService,
+    kind: type[LinkedService] = LinkedService,
 ) -> Iterator[World]:
     """A running service whose ways to PostgreSQL and OpenBao are links."""
     transit_address = instance.settings().transit_address
@@ -323,15 +334,12 @@ def world_on(
         link(instance.postgres.port or 0) as postgres,
         link(int(transit_address.rpartition(":")[2])) as transit,
     ):
-        here, there = f":{instance.postgres.port}/", f":{postgres.port}/"
-        linked = replace(
-            urls,
-            service=urls.service.replace(here, there),
-            audit_reader=urls.audit_reader.replace(here, there),
-        )
-        bent = {"transit_address": f"https://127.0.0.1:{transit.port}", **(changes or {})}
-        detour = Detour(instance, **bent)
-        service = kind(detour, linked, folder, extra)  # type: ignore[arg-type]
+        service = kind(instance, urls, folder, extra)
+        service.postgres_port = postgres.port
+        service.changes = {
+            "transit_address": f"https://127.0.0.1:{transit.port}",
+            **(changes or {}),
+        }
         try:
             service.start()
             yield World(instance, service, postgres, transit)
