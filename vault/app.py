@@ -325,7 +325,7 @@ class Service:
             statistician=Statistician(log=proofs, recorder=recorder),
             prover=Prover(log=proofs, hashes=hashes, recorder=recorder),
             exporter=Exporter(log=proofs, hashes=hashes, recorder=recorder),
-            verifier_key=lambda: "",
+            verifier_key=lambda: str(signer.verifier_keys[0]),
         )
 
         # 7. Health and housekeeping.

@@ -210,9 +210,9 @@ class AuditConfig:
     origin: Annotated[
         str,
         Setting(
-            "Name of the log, such as `pdvault.example/audit`: first line of every checkpoint, name "
+            "Name of the log, such as `shop.example/audit`: first line of every checkpoint, name "
             "of its key. Never changed, never used for another log.",
-            pattern=r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}(/[A-Za-z0-9._-]{1,99}){0,4}",
+            pattern=r"[A-Za-z0-9][A-Za-z0-9._-]{0,98}(/[A-Za-z0-9._-]{1,99}){0,4}",
             form="letters, digits, `.`, `_`, `-`, in parts between `/`",
         ),
     ]

@@ -5,6 +5,7 @@ order, nothing left running. Leaves running the service itself to its caller, be
 `start` and `stop` (see `settings` for what it is to be given).
 """
 
+import base64
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,10 +14,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
+from vault.audit.note import KeyType, VerifierKey
 from vault.embedded import pki
 from vault.embedded.bao_setup import KEY_PREFIX, SIGNING_KEY, TRANSIT_MOUNT
-from vault.embedded.config_file import Settings, config_text, last_port
-from vault.embedded.files import make_folder, write_file
+from vault.embedded.config_file import ORIGIN, Settings, config_text, last_port
+from vault.embedded.files import PUBLIC, make_folder, write_file
 from vault.embedded.openbao import OpenBao
 from vault.embedded.pki import Pki
 from vault.embedded.ports import free_port
@@ -172,9 +174,29 @@ class EmbeddedInstance:
         """
         path = _started(self._state).root / "pdvault.toml"
         port = free_port(last_port(path)) if port is None else port
-        make_folder(self.settings().witness_file.parent)
-        write_file(path, config_text(self.settings(), policies=policies, port=port))
+        settings = self.settings()
+        make_folder(settings.witness_file.parent)
+        self._write_verifier_keys(settings)
+        write_file(path, config_text(settings, policies=policies, port=port))
         return path
+
+    def _write_verifier_keys(self, settings: Settings) -> None:
+        """`audit.vkey`: what an auditor needs to verify the log, one line for each key version."""
+        api = self.openbao.api()
+        api.log_in(
+            settings.transit_role_id_file.read_text().strip(),
+            settings.transit_secret_id_file.read_text().strip(),
+        )
+        data = api.call("GET", f"{settings.transit_mount}/keys/{settings.signing_key}")["data"]
+        api.close()
+        if not isinstance(data, dict):
+            raise EmbeddedError("OpenBao: an answer of an unknown form")
+        keys = [
+            VerifierKey(ORIGIN, KeyType.ED25519, base64.b64decode(version["public_key"]))
+            for _, version in sorted(data["keys"].items(), key=lambda item: int(item[0]))
+        ]
+        text = "".join(f"{key}\n" for key in keys)
+        write_file(settings.state / "audit.vkey", text, mode=PUBLIC)
 
     @contextmanager
     def _phase(self, name: str) -> Iterator[None]:
