@@ -65,7 +65,7 @@ LAYERS = {
     "audit": BASE | {"rows", "telemetry"},
     "service": BASE
     | {"rows", "stage", "telemetry", "policy", "fields", "crypto", "store", "audit"},
-    "rpc": BASE | {"authn", "service", "telemetry", "v1"},
+    "rpc": BASE | {"authn", "rows", "service", "telemetry", "v1"},
     "client": BASE | {"v1", "__version__"},
     "embedded": BASE,
     "demo": BASE | {"client", "config", "embedded", "telemetry"},
