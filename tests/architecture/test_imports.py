@@ -96,6 +96,8 @@ JUSTIFIED = {
     ("rpc", "audit"): "the boundary opens a call's account; entries become messages",
     ("rpc", "policy"): "the bundle in force identifies and decides a call",
     ("rpc", "crypto"): "a token's grammar is checked with the request's form",
+    ("rpc", "rows"): "a stored checkpoint becomes a message",
+    ("embedded", "audit"): "the log's public key is written beside the clients' certificates",
     ("cli", "policy"): "policy check and policy test need no running service",
     ("cli", "store"): "migrate",
     ("demo", "store"): "the thief looks at the tables",
