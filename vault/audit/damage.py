@@ -139,7 +139,7 @@ def _classify_leaf(
             following = following or line.hashes[:HASH_SIZE]
     missing = len(bounds) - (due - bounds.start) - (here != b"") - lines
     if later is not None:
-        if missing < 0:
+        if missing < 0 or (not here and later == 1):
             return found(Damage.INSERTED, due, "a line that does not belong stands before its own")
         return found(Damage.REORDERED, due, f"its line stands {later} lines further down")
     if not here:
