@@ -44,5 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _describe(error: Exception) -> CommandError:
     if isinstance(error, CommandError):
         return error
-    describe: Callable[[Exception], CommandError] = import_module("vault.cli.faults").describe
+    try:
+        describe: Callable[[Exception], CommandError] = import_module("vault.cli.faults").describe
+    except ImportError as missing:
+        return CommandError(f"the installation is not whole: {missing.name} can't be loaded")
     return describe(error)
