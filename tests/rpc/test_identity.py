@@ -1,6 +1,8 @@
 """Who gets past TLS, who past identification, and what the log says of the others."""
 
 import datetime as dt
+import hashlib
+import hmac
 import json
 import time
 from collections.abc import Sequence
@@ -191,9 +193,6 @@ def _unsigned(alg: str) -> str:
 
 
 def _hmac_with_the_public_key() -> str:
-    import hashlib
-    import hmac
-
     public = json.dumps(bearer_tokens.jwk(bearer_tokens.staff_key(), kid="k1")).encode()
     return bearer_tokens.token(
         header(alg="HS256"),

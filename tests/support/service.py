@@ -107,7 +107,7 @@ class VaultService:
     def config(self, port: int) -> str:
         """The text of its configuration file."""
         settings = self._settings()
-        return config_text(settings, policies=self.policies, port=port) + self._extra
+        return _merged(config_text(settings, policies=self.policies, port=port), self._extra)
 
     def _settings(self) -> Settings:
         """The instance's settings, with a database and a folder of our own."""
@@ -247,6 +247,19 @@ class VaultService:
     def spans(self) -> list[dict[str, Any]]:
         lines = self.spans_file.read_text().splitlines() if self.spans_file.exists() else []
         return [json.loads(line) for line in lines]
+
+
+def _merged(text: str, extra: str) -> str:
+    """TOML with more keys; those of a section that is there already go into it."""
+    for section in filter(None, extra.split("\n[")):
+        name, _, keys = section.strip().lstrip("[").partition("]\n")
+        header = f"[{name}]\n"
+        text = (
+            text.replace(header, f"{header}{keys}\n")
+            if header in text
+            else text + f"\n{header}{keys}\n"
+        )
+    return text
 
 
 def spiffe_id(caller: str) -> str:
