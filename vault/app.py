@@ -7,38 +7,50 @@ package knows concrete classes of several layers.
 
 import asyncio
 import contextlib
-import ctypes
-import datetime as dt
-import resource
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from vault import __version__
-from vault.audit.account import Account, EntryIds
-from vault.audit.alarms import Alarm, Alarms, TreeDamageError
+from vault.app_checks import (
+    UnsafeError,
+    check_witnessed,
+    health_checks,
+    issuers_of,
+    load_rules,
+    log_soundness,
+)
+from vault.app_upkeep import (
+    cancelled,
+    expire,
+    forbid_core_dumps,
+    sweep,
+    today,
+    watch,
+    words_of,
+)
+from vault.audit.account import EntryIds
+from vault.audit.alarms import Alarms
 from vault.audit.patrol import Patrol
 from vault.audit.sequencer import Sequencer
 from vault.audit.signer import CheckpointSigner
-from vault.audit.witnessed import WitnessError, WitnessFile, check_history
+from vault.audit.witnessed import WitnessFile
 from vault.authn.identify import Identifier
-from vault.authn.issuers import Issuers, IssuersError, load_issuers
 from vault.authn.mtls import PeerCertificates
 from vault.clock import Clock, SystemClock
 from vault.config import Config
-from vault.config_files import certificate_end, read_secret
+from vault.config_files import read_secret
 from vault.crypto.keyring import Keyring
 from vault.crypto.transit import AppRole, TokenFile, Transit, TransitSettings
 from vault.errors import Reason, VaultError, Violation
-from vault.model import TenantId, Verdict
-from vault.policy.bundle import Bundle
+from vault.model import TenantId
 from vault.policy.faults import BundleError
 from vault.policy.holder import BundleHolder
-from vault.policy.load import load_bundle
 from vault.rows import Commit, DoneWrite, TokenRow
 from vault.rpc.audit_service import AUDIT_SERVICE, AuditService
 from vault.rpc.boundary import Boundary
 from vault.rpc.convert import Limits
-from vault.rpc.health import Check, HealthMonitor
+from vault.rpc.health import HealthMonitor
 from vault.rpc.server import GrpcServer, ServerSettings
 from vault.rpc.services import POLICY_SERVICE, TOKEN_SERVICE, Services
 from vault.service.bundles import BundleKeeper
@@ -65,45 +77,15 @@ from vault.telemetry import Telemetry, names
 from vault.telemetry.kinds import NO_WORDS, Vocabulary
 from vault.telemetry.logs import Log
 from vault.telemetry.loop_lag import LoopLag
-from vault.telemetry.metrics import Metrics, Readings
 from vault.telemetry.trips import TripNotes
 
 _log = Log("vault.app")
 
-_RETENTION = dt.timedelta(hours=25)
-"""Idempotency keys are promised for 24 hours; the hour covers clocks and sweeping."""
-_SWEEP_S = 600.0
 _HEALTH_S = 1.0
 _TRIP_ROWS = 4000
 """Rows in one trip to the database: a millisecond's work, so that nobody waits long."""
 _TRANSPORT_FACTOR = 8
 """The transport cuts a message off at this many times the limit that explains itself."""
-_PR_SET_DUMPABLE = 4
-
-
-_HISTORY = {
-    Alarm.ROLLED_BACK: (
-        "the database is older than the audit log's witnessed checkpoint of {size} entries: "
-        "it was rolled back"
-    ),
-    Alarm.FORKED: (
-        "the audit log has another history than its witnessed checkpoint of {size} entries: "
-        "it was forked"
-    ),
-}
-_DAMAGED = "the audit log's tree is damaged at leaf {size}"
-
-
-class UnsafeError(Exception):
-    """The service refuses to start.
-
-    Attributes:
-        faults: why, one line each.
-    """
-
-    def __init__(self, faults: list[str]) -> None:
-        super().__init__("\n".join(faults))
-        self.faults = faults
 
 
 class Service:
@@ -113,7 +95,8 @@ class Service:
         self._config = config
         self._clock = clock or SystemClock()
         self._stack = contextlib.AsyncExitStack()
-        self._issuers: dict[bytes, Issuers] = {}
+        # A few: calls under way keep their bundle, and one that was read may not come into force.
+        self._issuers_of = functools.lru_cache(8)(issuers_of)
         self.port = 0
         """The port that it listens on, once started."""
         self._holder: BundleHolder | None = None
@@ -140,7 +123,7 @@ class Service:
 
     def words(self) -> Vocabulary:
         """The words of the bundle in force, for the log; none before there is one."""
-        return _words(self._holder.current) if self._holder is not None else NO_WORDS
+        return words_of(self._holder.current) if self._holder is not None else NO_WORDS
 
     async def reload(self) -> tuple[Violation, ...]:
         """Reads the policy bundle again (SIGHUP). A broken one is logged and left out.
@@ -167,17 +150,17 @@ class Service:
 
         # 1. The rules.
         holder = await asyncio.to_thread(
-            BundleHolder, config.policy.directory, clock=clock, load=self._load_bundle
+            BundleHolder, config.policy.directory, clock=clock, load=load_rules
         )
         self._holder = holder
 
-        for purpose in holder.current.overdue(_today(clock)):
+        for purpose in holder.current.overdue(today(clock)):
             _log.warning("purpose.overdue", purpose=purpose)
 
         # 2. Telemetry.
         telemetry = Telemetry(
             version=__version__,
-            words=lambda: _words(holder.current),
+            words=lambda: words_of(holder.current),
             otlp_endpoint=config.telemetry.otlp_endpoint,
             otlp_ca_file=config.telemetry.otlp_ca_file,
             span_queue=config.telemetry.span_queue,
@@ -232,7 +215,7 @@ class Service:
         )
         await signer.open()
         witness = WitnessFile(config.audit.witness_file, signer=signer)
-        await _check_witnessed(witness, tree)
+        await check_witnessed(witness, tree)
         sequencer = Sequencer(
             connect=self._tree_writer,
             patrol=Patrol(
@@ -331,16 +314,18 @@ class Service:
         # 7. Health and housekeeping.
         health = HealthMonitor(
             services=(TOKEN_SERVICE, AUDIT_SERVICE, POLICY_SERVICE),
-            checks=_checks(database, transit, log, ids),
-            own_checks={AUDIT_SERVICE: {"log": _log_is_sound(alarms)}},
+            checks=health_checks(database, transit, log, ids),
+            own_checks={AUDIT_SERVICE: {"log": log_soundness(alarms)}},
             interval_s=_HEALTH_S,
         )
         lag = LoopLag()
-        self._watch(
+        watch(
             telemetry.metrics,
             keyring=keyring,
             transit=transit,
             lag=lag,
+            certificate=config.server.tls_certificate,
+            clock=clock,
             sequencer=sequencer,
             alarms=alarms,
             queues=lambda: {
@@ -354,9 +339,9 @@ class Service:
                 )
             },
         )
-        for work in (lag.run(), _expire(keyring), _sweep(log)):
+        for work in (lag.run(), expire(keyring), sweep(log)):
             task = asyncio.create_task(work)
-            self._stack.push_async_callback(_cancelled, task)
+            self._stack.push_async_callback(cancelled, task)
 
         # 8. Listen.
         boundary = Boundary(
@@ -365,7 +350,7 @@ class Service:
                 clock=clock,
             ),
             bundles=holder,
-            issuers=lambda bundle: self._issuers[bundle.digest],
+            issuers=self._issuers_of,
             recorder=recorder,
             tracer=telemetry.tracer,
             metrics=telemetry.metrics,
@@ -396,14 +381,6 @@ class Service:
         self._stack.push_async_callback(health.stop)
         _log.info("service.listening", port=self.port, version=__version__)
 
-    def _load_bundle(self, directory: Path) -> Bundle:
-        """A bundle; its issuers are kept beside it, and those of the one in force."""
-        bundle, issuers = load_rules(directory)
-        current = self._holder.current.digest if self._holder is not None else bundle.digest
-        kept = {digest: each for digest, each in self._issuers.items() if digest == current}
-        self._issuers = {**kept, bundle.digest: issuers}
-        return bundle
-
     async def _database(
         self, url_file: Path, max_connections: int, *, custom_plans: bool = False
     ) -> Database:
@@ -433,53 +410,6 @@ class Service:
             statement_timeout=config.statement_timeout_seconds,
         )
 
-    def _watch(
-        self,
-        metrics: Metrics,
-        *,
-        keyring: Keyring,
-        transit: Transit,
-        lag: LoopLag,
-        sequencer: Sequencer,
-        alarms: Alarms,
-        queues: Callable[[], Readings],
-    ) -> None:
-        """Tells metrics where the values come from that nobody counts."""
-        certificate = self._config.server.tls_certificate
-        metrics.watch(names.KEY_CACHE_HITS, lambda: {(): keyring.counts().hits})
-        metrics.watch(names.KEY_CACHE_MISSES, lambda: {(): keyring.counts().misses})
-        metrics.watch(names.KEY_CACHE_SIZE, lambda: {(): keyring.counts().entries})
-        metrics.watch(
-            names.KEY_CACHE_EVICTIONS,
-            lambda: {(): sum(keyring.counts().evictions.values())},
-        )
-        metrics.watch(names.TRIP_QUEUE, queues)
-        metrics.watch(names.LOOP_LAG, lag.read)
-        metrics.watch(names.LOG_SIZE, lambda: {(): sequencer.state.size})
-        metrics.watch(names.LOG_PENDING, lambda: {(): sequencer.state.pending})
-        metrics.watch(names.LOG_LAG, lambda: {(): sequencer.state.lag})
-        metrics.watch(names.CHECKPOINT_AGE, lambda: {(): sequencer.checkpoint_age()})
-        metrics.watch(names.LOG_ALARM, lambda: {(alarm.value,): 1 for alarm in alarms.active})
-        metrics.watch(names.TRANSIT_STATE, lambda: {(_state(transit),): 1})
-        metrics.watch(
-            names.CERTIFICATE_EXPIRY,
-            lambda: {(): certificate_end(certificate) - self._clock.unix_ns() / 1e9},
-        )
-
-
-def load_rules(directory: Path) -> tuple[Bundle, Issuers]:
-    """A bundle as the service takes it, with its issuers of bearer tokens.
-
-    Raises:
-        BundleError: one or the other is not sound.
-    """
-    bundle = load_bundle(directory)
-    try:
-        issuers = load_issuers(bundle.issuers_document, bundle.read_file, file="issuers.yaml")
-    except IssuersError as error:
-        raise BundleError([Violation("issuers.yaml:1", str(error))]) from error
-    return bundle, issuers
-
 
 def transit_settings(config: Config) -> TransitSettings:
     """The configuration's section on Transit, in the terms of its client."""
@@ -505,87 +435,3 @@ def transit_settings(config: Config) -> TransitSettings:
         probe_seconds=section.probe_seconds,
         grace_seconds=config.cache.grace_seconds,
     )
-
-
-def forbid_core_dumps() -> None:
-    """A crash must not write keys to a disk; nor may another process of ours read our memory."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    with contextlib.suppress(OSError, AttributeError):  # Linux only
-        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
-
-
-def _today(clock: Clock) -> dt.date:
-    return dt.datetime.fromtimestamp(clock.unix_ns() / 1e9, dt.UTC).date()
-
-
-def _state(transit: Transit) -> str:
-    down = transit.state
-    return "ready" if down is None else _STATES.get(down.reason, "unavailable")
-
-
-_STATES = {Reason.KEY_STORE_SEALED: "sealed", Reason.KEY_STORE_DENIED: "denied"}
-
-
-def _words(bundle: Bundle) -> Vocabulary:
-    return Vocabulary(purposes=frozenset(bundle.purposes), tenants=frozenset((*bundle.tenants, "")))
-
-
-def _checks(database: Database, transit: Transit, log: LogStore, ids: EntryIds) -> dict[str, Check]:
-    async def database_answers() -> None:
-        async with database.connection() as connection:
-            if await connection.fetchval("select pg_is_in_recovery()"):
-                raise VaultError(Reason.DATABASE_UNAVAILABLE, "the database is a standby")
-
-    async def transit_answers() -> None:
-        down = transit.state
-        if down is not None:
-            raise VaultError(down.reason, "transit is unfit")
-
-    async def log_takes_entries() -> None:
-        probe = Account(rpc="", call_id=ids.next()[0], trace_id=bytes(16), span_id=bytes(8))
-        await log.check_writable(probe.close_failed(ids, Reason.INTERNAL, Verdict.FAILED)[0])
-
-    return {"database": database_answers, "transit": transit_answers, "audit": log_takes_entries}
-
-
-def _log_is_sound(alarms: Alarms) -> Check:
-    async def log_is_sound() -> None:
-        if alarms.is_halted:
-            raise VaultError(Reason.AUDIT_UNAVAILABLE, "the log is damaged")
-
-    return log_is_sound
-
-
-async def _check_witnessed(witness: WitnessFile, tree: TreeReader) -> None:
-    """Refuses a database that does not go on from the checkpoint in the witness file."""
-    try:
-        checkpoint = await asyncio.to_thread(witness.read)
-        if checkpoint is not None:
-            await check_history(tree, checkpoint)
-        elif await tree.newest_checkpoint() is not None:
-            _log.warning("witness.missing")
-    except WitnessError as error:
-        raise UnsafeError([str(error)]) from error
-    except TreeDamageError as error:
-        raise UnsafeError([_HISTORY.get(error.alarm, _DAMAGED).format(size=error.at)]) from error
-
-
-async def _expire(keyring: Keyring) -> None:
-    while True:
-        await asyncio.sleep(1)
-        keyring.expire()
-
-
-async def _sweep(log: LogStore) -> None:
-    while True:
-        await asyncio.sleep(_SWEEP_S)
-        try:
-            await log.sweep_writes(_RETENTION)
-        except VaultError as error:
-            _log.warning("sweep.failed", error=error)
-
-
-async def _cancelled(task: "asyncio.Task[None]") -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task

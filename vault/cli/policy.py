@@ -2,7 +2,7 @@
 
 import argparse
 
-from vault.app import load_rules
+from vault.app_checks import load_rules
 from vault.cli.connection import connect
 from vault.cli.output import DONE, FAILED, emit, emit_json, printable, say
 from vault.cli.tables import show_facts
@@ -82,7 +82,7 @@ def reload(args: argparse.Namespace) -> int:
 def _load(args: argparse.Namespace) -> Bundle | None:
     """The bundle; with --json, None after the faults were written."""
     try:
-        return load_rules(args.directory)[0]
+        return load_rules(args.directory)
     except BundleError as error:
         if not args.json:
             raise

@@ -5,7 +5,8 @@ import signal
 
 import uvloop
 
-from vault.app import Service, load_rules
+from vault.app import Service
+from vault.app_checks import load_rules
 from vault.cli.output import DONE, emit
 from vault.cli.running import run_service
 from vault.config import load_config
@@ -18,7 +19,7 @@ def run(args: argparse.Namespace) -> int:
     signal.signal(signal.SIGHUP, lambda *_: None)
     config = load_config(args.config)
     if args.check:
-        bundle, _ = load_rules(config.policy.directory)
+        bundle = load_rules(config.policy.directory)
         emit(f"{args.config}: sound; policies: sound, digest {bundle.digest.hex()[:12]}")
         return DONE
     service = Service(config)

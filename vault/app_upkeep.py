@@ -1,0 +1,110 @@
+"""What goes on beside the calls: housekeeping, and what metrics read.
+
+Guarantees: every task here ends when it is cancelled, and none can end the service.
+"""
+
+import asyncio
+import contextlib
+import ctypes
+import datetime as dt
+import resource
+from collections.abc import Callable
+from pathlib import Path
+
+from vault.audit.alarms import Alarms
+from vault.audit.sequencer import Sequencer
+from vault.clock import Clock
+from vault.config_files import certificate_end
+from vault.crypto.keyring import Keyring
+from vault.crypto.transit import Transit
+from vault.errors import Reason, VaultError
+from vault.policy.bundle import Bundle
+from vault.store.log import LogStore
+from vault.telemetry import names
+from vault.telemetry.kinds import Vocabulary
+from vault.telemetry.logs import Log
+from vault.telemetry.loop_lag import LoopLag
+from vault.telemetry.metrics import Metrics, Readings
+
+_log = Log("vault.app")
+
+_RETENTION = dt.timedelta(hours=25)
+"""Idempotency keys are promised for 24 hours; the hour covers clocks and sweeping."""
+_SWEEP_S = 600.0
+_PR_SET_DUMPABLE = 4
+_STATES = {Reason.KEY_STORE_SEALED: "sealed", Reason.KEY_STORE_DENIED: "denied"}
+
+
+def forbid_core_dumps() -> None:
+    """A crash must not write keys to a disk; nor may another process of ours read our memory."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with contextlib.suppress(OSError, AttributeError):  # Linux only
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def today(clock: Clock) -> dt.date:
+    return dt.datetime.fromtimestamp(clock.unix_ns() / 1e9, dt.UTC).date()
+
+
+def words_of(bundle: Bundle) -> Vocabulary:
+    return Vocabulary(purposes=frozenset(bundle.purposes), tenants=frozenset((*bundle.tenants, "")))
+
+
+def watch(
+    metrics: Metrics,
+    *,
+    keyring: Keyring,
+    transit: Transit,
+    lag: LoopLag,
+    sequencer: Sequencer,
+    alarms: Alarms,
+    queues: Callable[[], Readings],
+    certificate: Path,
+    clock: Clock,
+) -> None:
+    """Tells metrics where the values come from that nobody counts."""
+    metrics.watch(names.KEY_CACHE_HITS, lambda: {(): keyring.counts().hits})
+    metrics.watch(names.KEY_CACHE_MISSES, lambda: {(): keyring.counts().misses})
+    metrics.watch(names.KEY_CACHE_SIZE, lambda: {(): keyring.counts().entries})
+    metrics.watch(
+        names.KEY_CACHE_EVICTIONS,
+        lambda: {(): sum(keyring.counts().evictions.values())},
+    )
+    metrics.watch(names.TRIP_QUEUE, queues)
+    metrics.watch(names.LOOP_LAG, lag.read)
+    metrics.watch(names.LOG_SIZE, lambda: {(): sequencer.state.size})
+    metrics.watch(names.LOG_PENDING, lambda: {(): sequencer.state.pending})
+    metrics.watch(names.LOG_LAG, lambda: {(): sequencer.state.lag})
+    metrics.watch(names.CHECKPOINT_AGE, lambda: {(): sequencer.checkpoint_age()})
+    metrics.watch(names.LOG_ALARM, lambda: {(alarm.value,): 1 for alarm in alarms.active})
+    metrics.watch(names.TRANSIT_STATE, lambda: {(_state_of(transit),): 1})
+    metrics.watch(
+        names.CERTIFICATE_EXPIRY,
+        lambda: {(): certificate_end(certificate) - clock.unix_ns() / 1e9},
+    )
+
+
+def _state_of(transit: Transit) -> str:
+    down = transit.state
+    return "ready" if down is None else _STATES.get(down.reason, "unavailable")
+
+
+async def expire(keyring: Keyring) -> None:
+    while True:
+        await asyncio.sleep(1)
+        keyring.expire()
+
+
+async def sweep(log: LogStore) -> None:
+    while True:
+        await asyncio.sleep(_SWEEP_S)
+        try:
+            await log.sweep_writes(_RETENTION)
+        except VaultError as error:
+            _log.warning("sweep.failed", error=error)
+
+
+async def cancelled(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
