@@ -1,143 +1,207 @@
-"""A whole small log in memory: entries, tree, signed checkpoints and exports."""
+"""A log of its own for a test: a database, entries for it, sequencers, and its proof.
 
-import uuid
+Real PostgreSQL and OpenBao; the sequencers run in the test's own event loop.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+import asyncpg
 
-from vault.audit.checkpoint import Checkpoint, SignedCheckpoint, open_checkpoint
-from vault.audit.entry import Entry, EntryItem, encode, leaf_hash
-from vault.audit.export_format import Manifest, write_export
-from vault.audit.merkle import build_proof, consistency_plan, root_of
-from vault.audit.note import (
-    KeyType,
-    Note,
-    SignatureLine,
-    VerifierKey,
-    signature_line,
-    signed_bytes,
-)
-from vault.audit.tiles import Tile, TileBuilder, edge_tiles, tile_source
+from tests.support.embedded import DatabaseUrls
+from vault.audit.account import Account, EntryIds
+from vault.audit.alarms import Alarms
+from vault.audit.entry import leaf_hash
+from vault.audit.merkle import CompactRange
+from vault.audit.patrol import Patrol
+from vault.audit.sequencer import Sequencer
+from vault.audit.signer import CheckpointSigner
+from vault.audit.witnessed import WitnessFile
+from vault.clock import SystemClock
+from vault.crypto.transit import AppRole, Transit, TransitSettings
+from vault.embedded import EmbeddedInstance
+from vault.embedded.config_file import ORIGIN
 from vault.errors import Reason
-from vault.model import Authentication, SubjectId, Verdict, View
+from vault.model import Verdict
+from vault.rows import Commit, EntryRow
+from vault.store.database import Database, PoolSettings
+from vault.store.log import LogStore
+from vault.store.tree import TreeReader, TreeWriter
 
-ORIGIN = "pdvault.example/audit"
+CLOCK = SystemClock()
+PATROL_RATE = 20_000
 
 
-def entry_bytes(number: int, purpose: str = "delivery") -> bytes:
-    """The entry of a Detokenize call, different for each number."""
-    return encode(
-        Entry(
-            entry_id=uuid.UUID(int=(0x019A << 112) | (7 << 76) | (2 << 62) | number),
-            time_us=1_700_000_000_000_000 + number,
-            call_id=uuid.UUID(int=(4 << 76) | (2 << 62) | number),
-            trace_id=number.to_bytes(16),
-            span_id=number.to_bytes(8),
-            bundle_digest=bytes(range(32)),
-            authentication=Authentication.MTLS,
-            verdict=Verdict.ALLOWED,
-            reason=Reason.NONE,
-            subject_id=SubjectId(uuid.UUID(int=number)),
-            tenant="demo-shop",
-            rpc="vault.v1.TokenService/Detokenize",
-            caller="spiffe://pdvault.example/shop/shipping",
-            roles=("shipping",),
-            purpose=purpose,
-            case="",
-            field="",
-            items=(
-                EntryItem(
-                    bytes(32),
-                    "phone",
-                    View.UNSPECIFIED,
-                    View.FULL,
-                    Verdict.ALLOWED,
-                    Reason.NONE,
-                    ("reveal-full",),
-                ),
+@dataclass
+class Running:
+    """One sequencer that was started."""
+
+    sequencer: Sequencer
+    patrol: Patrol
+    alarms: Alarms
+    witness_file: Path
+
+
+@dataclass(repr=False)
+class AuditLog:
+    """One database's log."""
+
+    urls: DatabaseUrls
+    folder: Path
+    transit: Transit
+    signer: CheckpointSigner
+    store: LogStore
+    tree: TreeReader
+    owner: asyncpg.Connection
+    _ids: EntryIds = field(default_factory=lambda: EntryIds(CLOCK))
+
+    def entries(self, count: int) -> tuple[EntryRow, ...]:
+        rows: list[EntryRow] = []
+        for _ in range(count):
+            account = Account(
+                rpc="vault.v1.TokenService/Detokenize",
+                call_id=self._ids.next()[0],
+                trace_id=bytes(16),
+                span_id=bytes(8),
+            )
+            rows += account.close_failed(self._ids, Reason.INTERNAL, Verdict.FAILED)
+        return tuple(rows)
+
+    async def record(self, count: int) -> None:
+        await self.store.commit([Commit(entries=self.entries(count))])
+
+    @contextlib.asynccontextmanager
+    async def sequencing(
+        self, *, witness: str = "checkpoint", patrol_rate: int = PATROL_RATE
+    ) -> AsyncIterator[Running]:
+        """A sequencer, stopped in order afterwards."""
+        alarms = Alarms()
+        path = self.folder / witness
+        patrol = Patrol(
+            stored=self.tree, signer=self.signer, alarms=alarms, leaves_per_second=patrol_rate
+        )
+        sequencer = Sequencer(
+            connect=lambda: TreeWriter.connect(
+                self.urls.sequencer, connect_timeout=5, statement_timeout=5
             ),
+            patrol=patrol,
+            signer=self.signer,
+            witness=WitnessFile(path, signer=self.signer),
+            alarms=alarms,
+            clock=CLOCK,
+            checkpoint_seconds=0.5,
+        )
+        sequencer.start()
+        try:
+            yield Running(sequencer, patrol, alarms, path)
+        finally:
+            await sequencer.stop()
+
+    async def published(self) -> int:
+        row = await self.tree.newest_checkpoint()
+        return 0 if row is None else row.size
+
+    async def wait_published(self, size: int, *, seconds: float = 15) -> None:
+        async def holds() -> bool:
+            return await self.published() >= size
+
+        await until(holds, seconds=seconds)
+
+    async def checkpoints(self) -> int:
+        return await self.owner.fetchval("select count(*) from audit_checkpoints")
+
+    async def execute(self, sql: str) -> None:
+        await self.owner.execute(sql)
+
+    async def prove(self) -> int:
+        """Holds everything against everything; how many leaves there are.
+
+        Indexes from 0 without gaps; every entry is a leaf once or pending once; every
+        checkpoint is signed and has the root of its leaves; every tile is their hashes.
+        """
+        leaves = await self.owner.fetch(
+            "select l.leaf_index, l.entry_id, l.leaf_hash, e.entry from audit_leaves l"
+            " left join audit_entries e on e.entry_id = l.entry_id order by l.leaf_index"
+        )
+        pending = await self.owner.fetch("select entry_id from audit_pending")
+        entries = await self.owner.fetch("select entry_id from audit_entries")
+        assert list(range(len(leaves))) == [row["leaf_index"] for row in leaves]
+        assert all(leaf_hash(row["entry"]) == row["leaf_hash"] for row in leaves)
+        placed = [row["entry_id"] for row in (*leaves, *pending)]
+        assert sorted(row["entry_id"] for row in entries) == sorted(placed)
+        tree = CompactRange()
+        tiles: dict[tuple[int, int], list[bytes]] = {}
+
+        def visit(level: int, index: int, one: bytes) -> None:
+            if level % 8 == 0:
+                tiles.setdefault((level // 8, index // 256), []).append(one)
+
+        roots = {}
+        for row in leaves:
+            tree.append(row["leaf_hash"], visit)
+            roots[tree.size] = tree.root()
+        checkpoints = await self.owner.fetch("select * from audit_checkpoints order by size")
+        for row in checkpoints:
+            checkpoint = self.signer.check(row["note"].encode())
+            assert (row["size"], row["root"]) == (checkpoint.size, checkpoint.root)
+            assert roots[checkpoint.size] == checkpoint.root
+        covered = checkpoints[-1]["size"] if checkpoints else 0
+        stored = {
+            (row["level"], row["tile_index"]): row["hashes"]
+            for row in await self.owner.fetch("select level, tile_index, hashes from audit_tiles")
+        }
+        full = {at: b"".join(found) for at, found in tiles.items() if len(found) == 256}
+        assert stored.items() <= full.items()
+        assert {at for at in full if (at[1] + 1) << 8 * (at[0] + 1) <= covered} <= stored.keys()
+        return len(leaves)
+
+
+async def until(holds: Callable[[], object], *, seconds: float = 10) -> float:
+    """Waits until something holds, which may be asked with await; how long that took."""
+    began = time.monotonic()
+    while True:
+        answer = holds()
+        if asyncio.iscoroutine(answer):
+            answer = await answer
+        if answer:
+            return time.monotonic() - began
+        assert time.monotonic() - began < seconds, "it did not come to hold"
+        await asyncio.sleep(0.02)
+
+
+@contextlib.asynccontextmanager
+async def audit_log(
+    instance: EmbeddedInstance, urls: DatabaseUrls, folder: Path
+) -> AsyncIterator[AuditLog]:
+    """The log of a database that was migrated."""
+    settings = instance.settings()
+    transit = Transit(
+        TransitSettings(
+            address=settings.transit_address,
+            auth=AppRole(settings.transit_role_id_file, settings.transit_secret_id_file),
+            ca_file=settings.authority_file,
+            probe_seconds=0.2,
         )
     )
-
-
-@dataclass
-class Signer:
-    """A log's or a witness's key pair; the same seed gives the same keys."""
-
-    name: str = ORIGIN
-    type: KeyType = KeyType.ED25519
-    seed: int = 1
-
-    def __post_init__(self):
-        self.private = Ed25519PrivateKey.from_private_bytes(self.seed.to_bytes(32))
-        public = self.private.public_key().public_bytes_raw()
-        self.key = VerifierKey(self.name, self.type, public)
-
-    def sign(self, text: str, timestamp: int | None = None) -> SignatureLine:
-        raw = self.private.sign(signed_bytes(text, timestamp))
-        return signature_line(self.key, raw, timestamp)
-
-
-@dataclass
-class SmallLog:
-    """A log that can be appended to, signed and exported."""
-
-    entries: list[bytes] = field(default_factory=list)
-    signer: Signer = field(default_factory=Signer)
-    origin: str = ORIGIN
-
-    @classmethod
-    def of(cls, count: int, purpose: str = "delivery") -> "SmallLog":
-        return cls([entry_bytes(number, purpose) for number in range(count)])
-
-    @property
-    def keys(self) -> list[VerifierKey]:
-        return [self.signer.key]
-
-    def hashes(self, size: int | None = None) -> list[bytes]:
-        return [leaf_hash(one) for one in self.entries[:size]]
-
-    def tiles(self, size: int | None = None) -> dict[Tile, bytes]:
-        """The full tiles and the edge of the tree of this size."""
-        builder = TileBuilder()
-        full = [pair for one in self.hashes(size) for pair in builder.append(one)]
-        return dict(full + builder.edge())
-
-    def checkpoint(self, size: int | None = None) -> Checkpoint:
-        hashes = self.hashes(size)
-        return Checkpoint(self.origin, len(hashes), root_of(hashes))
-
-    def note(self, size: int | None = None, cosigners=()) -> Note:
-        """A signed checkpoint; `cosigners` are pairs of signer and time."""
-        body = self.checkpoint(size).body()
-        lines = [self.signer.sign(body)]
-        lines += [signer.sign(body, time) for signer, time in cosigners]
-        return Note(body, tuple(lines))
-
-    def opened(self, size: int | None = None) -> SignedCheckpoint:
-        return open_checkpoint(bytes(self.note(size)), self.keys)
-
-    def export(
-        self,
-        begin: int = 0,
-        end: int | None = None,
-        *,
-        size: int | None = None,
-        note: Note | None = None,
-        older: tuple[int, ...] = (),
-    ) -> list[bytes]:
-        """The lines of an export of [begin, end) under the checkpoint of `size`."""
-        size = len(self.entries) if size is None else size
-        tiles = self.tiles(size)
-        source = tile_source(tiles.__getitem__, size)
-        manifest = Manifest(
-            origin=self.origin,
-            begin=begin,
-            end=size if end is None else end,
-            checkpoint=bytes(note or self.note(size)).decode(),
-            edge=tuple(tiles[tile] for tile in edge_tiles(size)),
-            consistency={
-                one: tuple(build_proof(consistency_plan(one, size), source)) for one in older
-            },
-        )
-        return list(write_export(manifest, size, tiles.__getitem__, self.entries.__getitem__))
+    signer = CheckpointSigner(origin=ORIGIN, key=settings.signing_key, keys=transit)
+    databases = [
+        Database(PoolSettings(url=url, max_connections=2, connect_timeout=5, statement_timeout=10))
+        for url in (urls.service, urls.audit_reader)
+    ]
+    owner = await asyncpg.connect(urls.owner)
+    try:
+        await transit.open(["demo-shop"])
+        await signer.open()
+        for database in databases:
+            await database.open()
+        service, reader = databases
+        yield AuditLog(urls, folder, transit, signer, LogStore(service), TreeReader(reader), owner)
+    finally:
+        for database in databases:
+            await database.close()
+        await owner.close()
+        await transit.close()
