@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from tests.support.audit_log import ORIGIN, Signer, SmallLog
+from tests.support.small_log import ORIGIN, Signer, SmallLog
 from vault.audit.checkpoint import Checkpoint, open_checkpoint, parse_body
 from vault.audit.merkle import EMPTY_ROOT
 from vault.audit.note import KeyType, Note, NoteError, SignatureError, parse_note

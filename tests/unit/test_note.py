@@ -5,7 +5,7 @@ import base64
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from tests.support.audit_log import Signer
+from tests.support.small_log import Signer
 from vault.audit.note import (
     MAX_NOTE,
     MAX_SIGNATURES,
