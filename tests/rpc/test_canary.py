@@ -212,7 +212,7 @@ def _with_the_client(played: Played, folder: Path) -> None:
             lambda: client.detokenize(WORD, [PHONE]),
             lambda: client.detokenize("delivery", [Wanted(CARD)]),
         ):
-            with pytest.raises(Exception) as caught:  # noqa: PT011 - whichever: what it says counts
+            with pytest.raises(Exception) as caught:
                 bad()
             error: BaseException | None = caught.value
             while error is not None:
@@ -239,23 +239,23 @@ def _objects(played: Played) -> None:
 
 @pytest.fixture(scope="module")
 def played(start_service: StartService) -> Iterator[Played]:
-    with OtlpReceiver() as receiver:
-        with start_service(f'\n[telemetry]\notlp_endpoint = "{receiver.endpoint}"\n') as service:
-            story = Played(service)
-            _good(story)
-            _bad(story)
-            _malformed(story)
-            _with_the_client(story, service.instance.settings().clients_folder)
-            _objects(story)
-            service.stop()  # so that every span and metric is out
-            service.instance.postgres.execute("checkpoint")
-            spans = receiver.await_spans(500)
-            assert 500 <= len(spans)
-            assert "pdvault.item.verdicts" in receiver.metrics()
-            story.shown["spans and metrics"] = json.dumps(
-                receiver.seen, ensure_ascii=False
-            ).encode()
-            yield story
+    with OtlpReceiver() as receiver, start_service(_telemetry(receiver)) as service:
+        story = Played(service)
+        _good(story)
+        _bad(story)
+        _malformed(story)
+        _with_the_client(story, service.instance.settings().clients_folder)
+        _objects(story)
+        service.stop()  # so that every span and metric is out
+        service.instance.postgres.execute("checkpoint")
+        assert 500 <= len(receiver.await_spans(500))
+        assert "pdvault.item.verdicts" in receiver.metrics()
+        story.shown["telemetry"] = json.dumps(receiver.seen, ensure_ascii=False).encode()
+        yield story
+
+
+def _telemetry(receiver: OtlpReceiver) -> str:
+    return f'\n[telemetry]\notlp_endpoint = "{receiver.endpoint}"\n'
 
 
 def test_the_search_finds_every_spelling(tmp_path: Path) -> None:
@@ -263,7 +263,7 @@ def test_the_search_finds_every_spelling(tmp_path: Path) -> None:
     for number, needle in enumerate(WANTED):
         (tmp_path / str(number)).write_bytes(b"\x00some " + needle + b"\xffmore")
     hits, total = search_files(tmp_path, WANTED)
-    assert {name for name in WANTED.values()} == {hit.partition(": ")[2] for hit in hits}
+    assert set(WANTED.values()) == {hit.partition(": ")[2] for hit in hits}
     assert total > 0
     for shift in range(6):
         data = base64.b64encode(b"." * shift + WORD.encode() + b"...")

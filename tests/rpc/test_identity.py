@@ -201,6 +201,10 @@ def _hmac_with_the_public_key() -> str:
     )
 
 
+def _with_header(**changes: object) -> str:
+    return f"Bearer {bearer_tokens.token(header(**changes), _now_claims())}"
+
+
 _BAD_BEARERS = {
     "alg none": lambda: f"Bearer {_unsigned('none')}",
     "alg None": lambda: f"Bearer {_unsigned('None')}",
@@ -212,9 +216,8 @@ _BAD_BEARERS = {
     "no expiry": lambda: _bearer(exp=None),
     "a life of a day": lambda: _bearer(exp=int(time.time()) + 86_400),
     "another confirmation": lambda: _bearer(cnf={"x5t#S256": "AAAA"}),
-    "an unknown key id": lambda: (
-        f"Bearer {bearer_tokens.token(header(kid='k2', jku='https://evil.example/'), _now_claims())}"
-    ),
+    "an unknown key id": lambda: _with_header(kid="k2"),
+    "a key to be fetched": lambda: _with_header(jku="https://evil.example/"),
     "no scheme": lambda: _bearer().removeprefix("Bearer "),
     "another scheme": lambda: "Basic YWxpY2U6cGFzc3dvcmQ=",
     "two headers": lambda: [_bearer(), _bearer()],

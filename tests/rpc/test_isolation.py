@@ -1,11 +1,15 @@
 """What belongs to another tenant, row, column or subject is not there, or does not open."""
 
+# ruff: noqa: S608 - statements of names of our own
+
 import itertools
 import statistics
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.support import calls
 from tests.support.calls import RPCS, Answer
@@ -97,11 +101,11 @@ def test_another_tenants_token_takes_as_long_as_an_unknown_one(
     foreign = seeds.tokens["other"]["phone"]
     times: dict[str, list[float]] = {"foreign": [], "unknown": []}
     for _ in range(200):
-        for kind in times:
+        for kind, taken in times.items():
             token = foreign if kind == "foreign" else new_token("pho", "demo")
             began = time.perf_counter()
             _detokenize(service, "shipping", "delivery", token)
-            times[kind].append(time.perf_counter() - began)
+            taken.append(time.perf_counter() - began)
     one, other = (statistics.median(each) for each in times.values())
     # A trip to Transit or the opening of a value would show as half a millisecond and more.
     assert abs(one - other) < max(0.25 * other, 0.000_5), (one, other)
@@ -172,74 +176,19 @@ def victims(fresh: VaultService) -> Iterator[dict[str, str]]:
     for table in ("tokens", "subject_keys"):
         fresh.database.execute(f"create table kept_{table} as select * from {table}")
     yield tokens
+    _restore(fresh)
     for table in ("tokens", "subject_keys"):
-        fresh.database.execute(f"delete from {table}")
-        fresh.database.execute(f"insert into {table} select * from kept_{table}")  # noqa: S608
         fresh.database.execute(f"drop table kept_{table}")
 
 
-_COPY_ENVELOPE = (
-    "update tokens set envelope = (select envelope from tokens where token = $2) where token = $1"
-)
-_COPY_KEY = """
-update subject_keys as k set (wrapped, key_salt, commitment) =
-    (select s.wrapped, s.key_salt, s.commitment from subject_keys s join tokens t using (subject_id)
-     where t.token = $2)
-where k.subject_id = (select subject_id from tokens where token = $1)
-"""
-_COPY_WRAPPED = """
-update subject_keys as k set wrapped =
-    (select s.wrapped from subject_keys s join tokens t using (subject_id) where t.token = $2)
-where k.subject_id = (select subject_id from tokens where token = $1)
-"""
-_KEY_OF = "where subject_id = (select subject_id from tokens where token = $1)"
-_TAMPERINGS = {
-    "ciphertext of another row and column": (_COPY_ENVELOPE, "name"),
-    "ciphertext of another subject": (_COPY_ENVELOPE, "second"),
-    "ciphertext of another tenant": (_COPY_ENVELOPE, "foreign"),
-    "row given to another subject": (
-        "update tokens set subject_id = (select subject_id from tokens where token = $2) where token = $1",
-        "second",
-    ),
-    "row called another field type": (
-        "update tokens set field_type = 'person_name' where token = $1",
-        None,
-    ),
-    "tag flipped": (
-        "update tokens set envelope = set_byte(envelope, octet_length(envelope) - 1, get_byte(envelope, octet_length(envelope) - 1) # 1) where token = $1",
-        None,
-    ),
-    "first ciphertext bit flipped": (
-        "update tokens set envelope = set_bit(envelope, 8 * (octet_length(envelope) - 17), 1 - get_bit(envelope, 8 * (octet_length(envelope) - 17))) where token = $1",
-        None,
-    ),
-    "version byte changed": (
-        "update tokens set envelope = set_byte(envelope, 0, 9) where token = $1",
-        None,
-    ),
-    "envelope cut": ("update tokens set envelope = substr(envelope, 1, 20) where token = $1", None),
-    "envelope empty": ("update tokens set envelope = '' where token = $1", None),
-    "key of another subject": (_COPY_KEY, "second"),
-    "key of another tenant": (_COPY_KEY, "foreign"),
-    "wrapped key of another subject": (_COPY_WRAPPED, "second"),
-    "commitment flipped": (
-        f"update subject_keys set commitment = set_byte(commitment, 0, get_byte(commitment, 0) # 1) {_KEY_OF}",
-        None,
-    ),
-    "salt flipped": (
-        f"update subject_keys set key_salt = set_byte(key_salt, 0, get_byte(key_salt, 0) # 1) {_KEY_OF}",
-        None,
-    ),
-    "key row gone": (f"delete from subject_keys {_KEY_OF}", None),
-    "key row of another tenant": (
-        f"update subject_keys set tenant = 'other-shop' {_KEY_OF}",
-        None,
-    ),
-    "key version that does not exist": (
-        "update tokens set key_version = 7 where token = $1",
-        None,
-    ),
-}
+_TAMPERINGS = yaml.safe_load(Path(__file__).with_name("tamperings.yaml").read_text())
+_OF_KEY = "where subject_id = (select subject_id from tokens where token = $1)"
+
+
+def _restore(service: VaultService) -> None:
+    for table in ("tokens", "subject_keys"):
+        service.database.execute(f"delete from {table}")
+        service.database.execute(f"insert into {table} select * from kept_{table}")
 
 
 def test_every_tampering_is_data_corrupt_and_looks_alike(
@@ -247,17 +196,14 @@ def test_every_tampering_is_data_corrupt_and_looks_alike(
 ) -> None:
     shown: dict[str, bytes] = {}
     token = victims["phone"]
-    for name, (sql, source) in _TAMPERINGS.items():
-        arguments = (token,) if source is None else (token, victims[source])
+    for name, tampering in _TAMPERINGS.items():
+        arguments = [token, *(victims[s] for s in [tampering.get("source")] if s)]
         _detokenize(fresh, "shipping", "delivery", victims["second"])
-        fresh.database.execute(sql, *arguments)
+        fresh.database.execute(tampering["sql"].replace("of_key", _OF_KEY), *arguments)
         with fresh.recording() as entries:
             answer = _detokenize(fresh, "shipping", "delivery", token, victims["second"])
             whole = _detokenize(fresh, "shipping", "delivery", token, whole=True)
-        # Put back.
-        for table in ("tokens", "subject_keys"):
-            fresh.database.execute(f"delete from {table}")
-            fresh.database.execute(f"insert into {table} select * from kept_{table}")  # noqa: S608
+        _restore(fresh)
         bad, good = answer.read("Detokenize").items
         expected = (types_pb2.VERDICT_FAILED, types_pb2.REASON_DATA_CORRUPT, "")
         assert expected == (bad.verdict, bad.reason, bad.value), name
@@ -278,8 +224,7 @@ def test_a_row_given_to_another_tenant_does_not_open_there(
     """Row, key and handle, all relabelled: Transit's context still knows whose they are."""
     token = victims["phone"]
     _detokenize(fresh, "shipping", "delivery", victims["second"])
-    moved = "set tenant = 'other-shop' where subject_id = (select subject_id from tokens where token = $1)"
-    fresh.database.execute(f"update subject_keys {moved}", token)
+    fresh.database.execute(f"update subject_keys set tenant = 'other-shop' {_OF_KEY}", token)
     fresh.database.execute("update tokens set tenant = 'other-shop' where token = $1", token)
     answer = _detokenize(fresh, "other-shipping", "delivery", token)
     (item,) = answer.read("Detokenize").items
