@@ -67,6 +67,12 @@ def test_the_longest_wait(attempt, retry_after, remaining, expected):
     assert (expected if expected is None else pytest.approx(expected)) == wait
 
 
+def test_a_call_that_the_server_dropped_when_it_stopped_is_tried_again():
+    """Local cancellation never shows as a status, so this one is the transport's."""
+    dropped = UnavailableError(Reason.CANCELLED, "dropped", status=grpc.StatusCode.CANCELLED)
+    assert 0.0 == RetryPolicy().wait(dropped, attempt=1, remaining=10, random=lambda: 0.0)
+
+
 def test_jitter_is_full_and_the_ceiling_holds():
     policy = RetryPolicy(attempts=99)
     assert policy.wait(failure(), attempt=1, remaining=9, random=lambda: 0.0) == 0

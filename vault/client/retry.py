@@ -20,6 +20,9 @@ _PASSING = frozenset(
         grpc.StatusCode.UNAVAILABLE,
         grpc.StatusCode.RESOURCE_EXHAUSTED,
         grpc.StatusCode.ABORTED,
+        # By the server's transport, when it stops before it hands a call over. A caller that
+        # cancels by itself is not told by a status.
+        grpc.StatusCode.CANCELLED,
     }
 )
 
