@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from grpc_health.v1 import health, health_pb2
 
-from vault.errors import VaultError
+from vault.errors import Reason, VaultError
 from vault.telemetry.logs import Log
 
 _log = Log("vault.health")
@@ -100,5 +100,8 @@ class HealthMonitor:
         except VaultError as error:
             return error.reason.name
         except TimeoutError:
-            return "DEADLINE_EXCEEDED"
+            return Reason.DEADLINE_EXCEEDED.name
+        except Exception as error:  # noqa: BLE001 - one surprise must not end the watch for ever
+            _log.error("dependency.fault", error=error)
+            return Reason.INTERNAL.name
         return ""
