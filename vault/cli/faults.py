@@ -78,9 +78,8 @@ def _call(error: VaultCallError) -> CommandError:
     if not hint and isinstance(error, UnavailableError) and error.reason is Reason.NONE:
         hint = "does the vault run at --address, and is --client a certificate that it trusts?"
     label = error.status.name if error.reason is Reason.NONE else error.reason.name
-    text = error.text.removeprefix(f"{label}: ")
     call = f" (call {error.call_id})" if error.call_id else ""
-    return CommandError(f"{label}: {text}{call}", details=_lines(error.violations), hint=hint)
+    return CommandError(f"{label}: {error.text}{call}", details=_lines(error.violations), hint=hint)
 
 
 def _lines(violations: tuple[Violation, ...]) -> list[str]:

@@ -191,7 +191,7 @@ def _explained(status: grpc.StatusCode, rich: status_pb2.Status | None) -> Vault
         return None
     return _CLASSES.get(status, VaultCallError)(
         Reason.__members__.get(info.reason, Reason.NONE),
-        rich.message,
+        rich.message.removeprefix(f"{info.reason}: "),  # the error says it itself
         status=status,
         violations=[Violation(each.field, each.description) for each in bad.field_violations],
         call_id=info.metadata.get("call_id", ""),
