@@ -11,8 +11,11 @@ import pytest
 from tests.support.small_log import ORIGIN, Signer, SmallLog, entry_bytes
 from vault.audit.checkpoint import Checkpoint
 from vault.audit.damage import Damage
-from vault.audit.export_format import EndLine
-from vault.audit.note import KeyType
+from vault.audit.entry import leaf_hash
+from vault.audit.export_format import MAX_LINE, EndLine, ExportWriter, Manifest, bounded_lines
+from vault.audit.merkle import root_of
+from vault.audit.note import KeyType, Note
+from vault.audit.tiles import Tile, TileBuilder, edge_tiles
 from vault.audit.verify import verify_export
 
 COUNT = 9
@@ -204,19 +207,80 @@ def test_splices_of_one_log_at_two_sizes():
 
 
 def test_hash_lines():
-    """One that is changed, missing, doubled or elsewhere: at the first leaf of its block."""
+    """One that is missing, doubled or elsewhere: at the first leaf of its block."""
     first, second = (at for at, line in enumerate(BIG_LINES) if line.startswith(b'{"t"'))
-    changed = [*BIG_LINES]
-    changed[second] = changed[second].replace(b'"h":"', b'"h":"AAAA', 1)[:-7] + b'"}\n'
-    report = verify(changed)
-    assert report.damage in {Damage.EDITED, Damage.MALFORMED}
-    assert 256 == report.first_index
     for at, index in ((first, 0), (second, 256)):
         assert (Damage.DROPPED, index) == told(BIG_LINES[:at] + BIG_LINES[at + 1 :])
     assert (Damage.INSERTED, 0) == told(BIG_LINES[: first + 1] + BIG_LINES[first:])
     swapped = [*BIG_LINES]
     swapped[first], swapped[second] = swapped[second], swapped[first]
     assert (Damage.REORDERED, 0) == told(swapped)
+
+
+def flipped_at(lines, line, at):
+    data = bytearray(lines[line])
+    data[at] ^= 1
+    return [*lines[:line], bytes(data), *lines[line + 1 :]]
+
+
+@pytest.mark.parametrize("at", range(0, 10_000, 333))
+def test_a_flipped_byte_in_a_hash_line_accuses_no_leaf(at):
+    """The leaves themselves give the signed hash; what comes after is checked as ever."""
+    _, second = (at for at, line in enumerate(BIG_LINES) if line.startswith(b'{"t"'))
+    lines = flipped_at(BIG_LINES, second, at)
+    report = verify(lines, older=[BIG.checkpoint(300)])
+    assert {(Damage.MALFORMED, None)} == {(one.damage, one.first_index) for one in report.findings}
+    assert 600 == report.checked
+    places = leaf_places(lines)
+    for index in (100, 550):
+        assert (Damage.DROPPED, index) == told(lines[: places[index]] + lines[places[index] + 1 :])
+    report = verify(lines[: places[300]] + lines[places[300] + 1 :])
+    assert report.findings[0].first_index == 256
+
+
+def test_a_flipped_hash_of_the_edge_accuses_no_leaf():
+    for lines in (LINES, BIG_LINES):
+        at = lines[0].index(b'"edge":["') + 20
+        (finding,) = verify(flipped_at(lines, 0, at)).findings
+        assert (Damage.MALFORMED, None) == (finding.damage, finding.first_index)
+
+
+def test_a_tree_of_three_levels():
+    """Beyond 65,536 leaves hash lines stand under hash lines."""
+    hashes = [leaf_hash(number.to_bytes(4)) for number in range(66_000)]
+    builder = TileBuilder()
+    tiles = dict(pair for one in hashes for pair in builder.append(one)) | dict(builder.edge())
+    checkpoint = Checkpoint(ORIGIN, len(hashes), builder.root())
+    note = Note(checkpoint.body(), (LOG.signer.sign(checkpoint.body()),))
+    edge = tuple(tiles[tile] for tile in edge_tiles(len(hashes)))
+    writer = ExportWriter(
+        Manifest(ORIGIN, 0, len(hashes), bytes(note).decode(), edge, {}), len(hashes)
+    )
+    lines = [writer.manifest_line]
+    while (due := writer.due) is not None:
+        lines.append(
+            writer.tile(due, tiles[due])
+            if isinstance(due, Tile)
+            else writer.hidden(due, hashes[due])
+        )
+    lines.append(writer.finish())
+    older = [Checkpoint(ORIGIN, size, root_of(hashes[:size])) for size in (300, 65_536, 65_700)]
+    report = verify(lines, older=older)
+    assert ((), 66_000, 66_000) == (report.findings, report.checked, report.hidden)
+    places = leaf_places(lines)
+    for index in (65_535, 65_536, 65_800):
+        at = places[index]
+        assert (Damage.DROPPED, index) == told(lines[:at] + lines[at + 1 :])
+    high = next(at for at, line in enumerate(lines) if line.startswith(b'{"t":[1,0]'))
+    (finding,) = verify(flipped_at(lines, high, 4000)).findings
+    assert (0, 65_535) == (finding.first_index, finding.last_index)
+
+
+def test_lines_of_any_length_are_read_in_bounded_pieces():
+    data = b"".join(LINES)
+    assert verify(bounded_lines(io.BytesIO(data).readline)).is_sound
+    long = b"".join([HEAD, *LEAVES[:3], b"x" * (3 * MAX_LINE), b"\n", *LEAVES[3:], END])
+    assert (Damage.MALFORMED, 3) == told(bounded_lines(io.BytesIO(long).readline))
 
 
 def test_a_block_that_is_missing():

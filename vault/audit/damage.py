@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from vault.audit.entry import leaf_hash
 from vault.audit.export_format import (
+    MAX_LINE,
     EndLine,
     ExportFormatError,
     LeafLine,
@@ -86,7 +87,7 @@ def classify(
         bounds: the leaves that the export claims to hold.
     """
     index = max(due.begin, bounds.start) if isinstance(due, Tile) else due
-    if not line.endswith(b"\n"):
+    if not line.endswith(b"\n") and len(line) <= MAX_LINE:
         return found(Damage.CUT_TAIL, index, "the file ends here")
     try:
         got = parse_line(line)
@@ -106,7 +107,9 @@ def _classify_tile(
 ) -> Finding:
     last = min(due.end, bounds.stop) - 1
     if isinstance(got, TileLine) and got.tile == due:
-        detail = "a hash line is not what the root asks for, or it and leaves below were changed"
+        detail = "neither its hash line nor its leaves give the signed hash of this block"
+        if due.level:
+            detail = "the hash line does not give the signed hash of this block"
         return found(Damage.EDITED, index, detail, last)
     later = any(isinstance(line, TileLine) and line.tile == due for line in _parsed(rest))
     if not later:

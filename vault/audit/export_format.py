@@ -136,6 +136,15 @@ def steps(begin: int, end: int, size: int) -> Iterator[Step]:
         yield from _below(tile, begin, end)
 
 
+def bounded_lines(readline: Callable[[int], bytes]) -> Iterator[bytes]:
+    """The lines of a file that may be hostile, for instance from a binary file's `readline`.
+
+    A line above `MAX_LINE` comes in pieces, none of which is one of an export.
+    """
+    while line := readline(MAX_LINE + 1):
+        yield line
+
+
 def parse_line(line: bytes) -> Line:
     """Reads any line but the first.
 

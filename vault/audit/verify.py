@@ -27,7 +27,14 @@ from vault.audit.export_format import (
     parse_manifest,
     steps,
 )
-from vault.audit.merkle import HASH_SIZE, ProofError, RootMismatchError, root_of, verify_consistency
+from vault.audit.merkle import (
+    HASH_SIZE,
+    CompactRange,
+    ProofError,
+    RootMismatchError,
+    root_of,
+    verify_consistency,
+)
 from vault.audit.note import NoteError, SignatureError, VerifierKey
 from vault.audit.tiles import WIDTH, Tile, TileError, edge_tiles, root_of_edge, split_hashes
 
@@ -85,8 +92,7 @@ def verify_export(
     """Verifies an export.
 
     Args:
-        lines: the file's lines with their newlines. A caller that reads a hostile file
-            bounds their length (`MAX_LINE`), for instance with `readline(MAX_LINE + 1)`.
+        lines: the file's lines with their newlines, see `bounded_lines`.
         keys: the log's verifier keys; several while a key is being replaced.
         origin: the log's name; None: the name of the first key.
         older: checkpoints of the log that the auditor kept, opened with `open_checkpoint`.
@@ -128,11 +134,11 @@ def verify_export(
         return Report((found(Damage.MALFORMED, None, detail),), signed)
     # 3. to 6. Body.
     body = _Body(manifest, head, older, reader, progress)
-    failure = body.run()
+    failures = body.run()
     # 7. History and range.
-    history = _check_history(head, manifest, body.prefixes, intact=failure is None)
+    history = _check_history(head, manifest, body.prefixes, intact=not failures)
     ranges = [] if part else _check_range(manifest, head.size)
-    local = sorted([*ranges, *([failure] if failure else [])], key=_index)
+    local = sorted([*ranges, *failures], key=_index)
     return Report(
         (*history, *local), signed, manifest.begin, manifest.end, body.checked, body.hidden
     )
@@ -197,19 +203,22 @@ class _Body:
         self._edge: dict[tuple[int, int], bytes] = {}
         self._open: dict[int, bytes] = {}  # per level, the hash line that was read last
         self.prefixes = [_Prefix(one) for one in sorted(older, key=lambda one: one.size)]
+        self._repaired: list[Finding] = []
         self.checked = 0
         self.hidden = 0
 
-    def run(self) -> Finding | None:
-        """The first thing that is wrong, or None."""
+    def run(self) -> list[Finding]:
+        """The first leaf that fails, and before it hash lines that their leaves disprove."""
         failure = self._check_edge()
-        if failure is not None:
-            return failure
-        for step in steps(self._manifest.begin, self._manifest.end, self._head.size):
-            failure = self._check_tile(step) if isinstance(step, Tile) else self._check_leaves(step)
-            if failure is not None:
-                return failure
-        return self._check_end()
+        order = steps(self._manifest.begin, self._manifest.end, self._head.size)
+        while failure is None and (step := next(order, None)) is not None:
+            if isinstance(step, Tile):
+                failure = self._check_tile(step)
+            elif step.start >= self._bounds.start + self.checked:
+                failure = self._check_leaves(step)
+        if failure is None:
+            failure = self._check_end()
+        return [*self._repaired, *([failure] if failure else [])]
 
     def _check_edge(self) -> Finding | None:
         """3. The manifest's hashes give the signed root."""
@@ -219,7 +228,14 @@ class _Body:
         except (TileError, KeyError):
             root = b""
         if root != self._head.root or len(tiles) != len(self._manifest.edge):
-            detail = "the manifest's edge does not give the signed root, so no leaf can be named"
+            tree = CompactRange()
+            for one in self._leaf_hashes(self._bounds):
+                tree.append(one)
+            if (tree.size, tree.root()) == (self._head.size, self._head.root):
+                detail = "the manifest's edge is damaged; the leaves give the signed root"
+                return found(Damage.MALFORMED, None, detail)
+            self.checked = self.hidden = 0
+            detail = "neither the manifest's edge nor the leaves give the signed root"
             first, last = (self._bounds[0], self._bounds[-1]) if self._bounds else (None, None)
             return found(Damage.EDITED, first, detail, last)
         for tile, hashes in tiles.items():
@@ -230,18 +246,55 @@ class _Body:
     def _check_tile(self, tile: Tile) -> Finding | None:
         """4. A hash line gives the hash that the tile above has for it."""
         line = self._reader.next()
+        at = tile.index % WIDTH * HASH_SIZE
+        above = self._hashes(tile.level + 1, tile.index // WIDTH)[at : at + HASH_SIZE]
         try:
             got = parse_line(line)
+            damaged = isinstance(got, TileLine) and got.tile == tile
         except ExportFormatError:
             got = None
-        if isinstance(got, TileLine) and got.tile == tile:
-            at = tile.index % WIDTH * HASH_SIZE
-            above = self._hashes(tile.level + 1, tile.index // WIDTH)[at : at + HASH_SIZE]
-            if root_of(split_hashes(tile, got.hashes)) == above:
-                self._open[tile.level] = got.hashes
-                self._offer(tile, got.hashes)
-                return None
+            damaged = line.endswith(b"\n")
+        if (
+            damaged
+            and isinstance(got, TileLine)
+            and root_of(split_hashes(tile, got.hashes)) == above
+        ):
+            self._open[tile.level] = got.hashes
+            self._offer(tile, got.hashes)
+            return None
+        if damaged and tile.level == 0 and self._repair(tile, above):
+            return None
         return self._classify(tile, b"", line)
+
+    def _repair(self, tile: Tile, above: bytes) -> bool:
+        """Whether the leaves give what the hash line in front of them does not."""
+        leaves = range(max(tile.begin, self._bounds.start), min(tile.end, self._bounds.stop))
+        before = (self.checked, self.hidden)
+        hashes = list(self._leaf_hashes(leaves))
+        if root_of(hashes) != above:
+            self.checked, self.hidden = before
+            return False
+        detail = f"the hash line before leaf {tile.begin} is damaged; its leaves are good"
+        self._repaired.append(found(Damage.MALFORMED, None, detail))
+        self._open[0] = b"".join(hashes)
+        self._offer(tile, self._open[0])
+        return True
+
+    def _leaf_hashes(self, leaves: range) -> Iterator[bytes]:
+        """Hashes of the leaves' own lines, hash lines passed over; ends at one that is bad."""
+        for index in leaves:
+            try:
+                while isinstance(got := parse_line(self._reader.next()), TileLine):
+                    pass
+                if not isinstance(got, LeafLine) or got.index != index:
+                    return
+                if got.entry is not None:
+                    decode(got.entry)
+            except (ExportFormatError, EntryFormatError):
+                return
+            self.checked += 1
+            self.hidden += got.entry is None
+            yield hash_of(got)
 
     def _check_leaves(self, leaves: range) -> Finding | None:
         """5. Each leaf has its index and its hash, and its entry decodes."""
