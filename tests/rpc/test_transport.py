@@ -162,6 +162,23 @@ def test_work_gets_done_under_lasting_overload(small: VaultService) -> None:
     assert 300 < counts["OK"], counts
 
 
+def test_calls_that_were_turned_away_keep_nobody_out(small: VaultService) -> None:
+    """While the log is slow, those who only wait for the entry of their refusal take no place."""
+    path, data = _detokenize(small)
+    small.database.execute("begin")
+    small.database.execute("lock table audit_entries in share row exclusive mode")
+    try:
+        stranger = small.channel("stranger")
+        refused = [calls.begin(stranger, path, data) for _ in range(3 * _LIMIT)]
+        time.sleep(0.5)
+        served = [calls.begin(small.channel("shipping"), path, data) for _ in range(_LIMIT)]
+        time.sleep(0.5)
+    finally:
+        small.database.execute("rollback")
+    assert {"CALLER_UNKNOWN"} == {calls.end(future).reason for future in refused}
+    assert {"OK"} == {calls.end(future).code for future in served}
+
+
 def test_deadlines_and_cancellations_leave_entries(small: VaultService) -> None:
     path, data = _detokenize(small)
     with small.recording() as entries:

@@ -136,7 +136,7 @@ class Boundary:
         self._max_request_bytes = max_request_bytes
         self._max_in_flight = max_in_flight
         self._default_deadline_s = default_deadline_s
-        self._in_flight = 0
+        self._at_work = 0
         self._streams = 0
         self._is_draining = False
         self._settling: set[asyncio.Task[None]] = set()
@@ -209,7 +209,6 @@ class Boundary:
         )
         status = 0
         reason = Reason.NONE
-        self._in_flight += 1
         try:
             async with asyncio.timeout(limit):
                 answer = await self._run(arrival, procedure, account, trace)
@@ -236,7 +235,6 @@ class Boundary:
             reason = error.reason
             return status_of(error, call_id)
         finally:
-            self._in_flight -= 1
             if reason is not Reason.NONE:
                 status = STATUS[reason].value[0]
             self._finish(account, trace, status, reason)
@@ -263,15 +261,21 @@ class Boundary:
         )
         if self._is_draining:
             raise VaultError(Reason.SHUTTING_DOWN, "the service is stopping", retry_after_ms=500)
-        if self._in_flight > self._max_in_flight:
+        # Only calls that were let in count: those that are turned away and wait for their entry
+        # must not keep others out, or lasting overload would end in nothing but refusals.
+        if self._at_work >= self._max_in_flight:
             raise VaultError(
                 Reason.OVERLOADED, "too many calls are at work; try again", retry_after_ms=200
             )
-        # 2. Decode and limit.
-        trace.mark(names.STAGE_DECODE)
-        request = decode(arrival.data, method.request, max_bytes=self._max_request_bytes)
-        # 3 to 7. The procedure, which ends with durable entries.
-        answer = await procedure(Call(principal, bundle, account, trace), request)
+        self._at_work += 1
+        try:
+            # 2. Decode and limit.
+            trace.mark(names.STAGE_DECODE)
+            request = decode(arrival.data, method.request, max_bytes=self._max_request_bytes)
+            # 3 to 7. The procedure, which ends with durable entries.
+            answer = await procedure(Call(principal, bundle, account, trace), request)
+        finally:
+            self._at_work -= 1
         # 8. Reply.
         trace.mark(names.STAGE_REPLY)
         return answer
