@@ -3,7 +3,7 @@
 import datetime as dt
 import ipaddress
 from collections import defaultdict, deque
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -144,6 +144,39 @@ class ScriptedVault:
             next_page_token=str(number + 1) if number < 2 else "",
         )
         return await self._answer("ListEntries", request, context, plain)
+
+    async def _stream(self, rpc: str, request: Message, context) -> AsyncIterator[Message]:
+        """Each message of the script's next step; a step that is no message ends or fails it."""
+        plain: Message = audit_pb2.TailEntriesResponse()
+        script = await self._answer(rpc, request, context, plain)
+        for step in script if isinstance(script, list) else []:
+            if isinstance(step, Message):
+                yield step
+            else:
+                await step(request, context)
+
+    async def TailEntries(self, request, context):  # noqa: N802
+        async for message in self._stream("TailEntries", request, context):
+            yield message
+
+    async def ExportEntries(self, request, context):  # noqa: N802
+        async for message in self._stream("ExportEntries", request, context):
+            yield message
+
+    async def GetStats(self, request, context):  # noqa: N802
+        return await self._answer("GetStats", request, context, audit_pb2.GetStatsResponse())
+
+    async def GetCheckpoint(self, request, context):  # noqa: N802
+        plain = audit_pb2.GetCheckpointResponse()
+        return await self._answer("GetCheckpoint", request, context, plain)
+
+    async def ProveInclusion(self, request, context):  # noqa: N802
+        plain = audit_pb2.ProveInclusionResponse()
+        return await self._answer("ProveInclusion", request, context, plain)
+
+    async def ProveConsistency(self, request, context):  # noqa: N802
+        plain = audit_pb2.ProveConsistencyResponse()
+        return await self._answer("ProveConsistency", request, context, plain)
 
     async def GetBundle(self, request, context):  # noqa: N802
         plain = policy_pb2.GetBundleResponse(bundle=policy_pb2.Bundle(digest="d" * 64, policies=9))

@@ -33,6 +33,18 @@ from vault.client.errors import (
     UnavailableError,
     VaultCallError,
 )
+from vault.client.log_results import (
+    AccessCount,
+    Checkpoint,
+    ConsistencyProof,
+    ExportHead,
+    ExportLeaf,
+    ExportLeaves,
+    ExportPiece,
+    ExportTile,
+    InclusionProof,
+    InclusionProofs,
+)
 from vault.client.requests import EntryFilters, Subject, Wanted
 from vault.client.results import (
     Bundle,
@@ -52,14 +64,24 @@ from vault.errors import Reason, Violation
 from vault.model import Verdict, View
 
 __all__ = [
+    "AccessCount",
     "AsyncVaultClient",
     "Bundle",
+    "Checkpoint",
+    "ConsistencyProof",
     "CredentialFilesError",
     "DetokenizeOutcome",
     "Entry",
     "EntryFilters",
     "EntryItem",
+    "ExportHead",
+    "ExportLeaf",
+    "ExportLeaves",
+    "ExportPiece",
+    "ExportTile",
     "Health",
+    "InclusionProof",
+    "InclusionProofs",
     "InvalidRequestError",
     "Issued",
     "NotPermittedError",

@@ -2,22 +2,27 @@
 """The client for asyncio. Its methods are those of `vault.client.sync.VaultClient`, awaited."""
 
 import asyncio
+import datetime as dt
 from collections.abc import AsyncIterator, Iterable, Mapping
 from types import TracebackType
-from typing import Self, TypeVar, Unpack, cast
+from typing import Self, TypeAlias, TypeVar, Unpack, cast
 
 import grpc
 import grpc.aio
 
-from vault.client import requests, results
+from vault.client import log_calls, log_results, requests, results
 from vault.client.base import BaseClient
 from vault.client.calls import Attempt, Health, Outcome, Pause, Step, Steps
-from vault.client.channels import Option
+from vault.client.channels import Lease, Option
 from vault.client.errors import call_error
+from vault.client.log_calls import Give, Next, Open, StreamSteps
 from vault.client.requests import EntryFilters, Subject, Wanted
 from vault.model import View
 
+ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
+
+_Stream: TypeAlias = tuple[Lease[grpc.aio.Channel], "grpc.aio.UnaryStreamCall[bytes, bytes]"]
 
 
 class AsyncVaultClient(BaseClient[grpc.aio.Channel]):
@@ -121,6 +126,105 @@ class AsyncVaultClient(BaseClient[grpc.aio.Channel]):
             if not request.page_token:
                 return
 
+    def tail_entries(
+        self, *, traceparent: str | None = None, **filters: Unpack[EntryFilters]
+    ) -> AsyncIterator[results.Entry]:
+        """Entries that match, oldest first, from now on, until the iterator is closed.
+
+        They come when they have their place in the log, below a second after the call. Takes
+        all filters but since, until and page_size. A stream that breaks is an
+        UnavailableError and not begun again: what came in between would be missing.
+        """
+        return self._stream(log_calls.tail_entries(filters, traceparent=traceparent))
+
+    async def get_stats(
+        self,
+        since: dt.datetime,
+        until: dt.datetime,
+        *,
+        timeout: float | None = None,
+        traceparent: str | None = None,
+    ) -> tuple[log_results.AccessCount, ...]:
+        """How many accesses there were with since <= time < until (at most 400 days)."""
+        return await self._run(
+            log_calls.get_stats(
+                self._calls,
+                requests.stats_request(since, until),
+                timeout=timeout,
+                traceparent=traceparent,
+            )
+        )
+
+    async def get_checkpoint(
+        self,
+        min_size: int = 0,
+        *,
+        timeout: float | None = None,
+        traceparent: str | None = None,
+    ) -> log_results.Checkpoint:
+        """The newest signed checkpoint, or the first that covers `min_size` leaves."""
+        return await self._run(
+            log_calls.get_checkpoint(
+                self._calls, min_size, timeout=timeout, traceparent=traceparent
+            )
+        )
+
+    async def prove_inclusion(
+        self,
+        entry_ids: Iterable[str],
+        tree_size: int = 0,
+        *,
+        timeout: float | None = None,
+        traceparent: str | None = None,
+    ) -> log_results.InclusionProofs:
+        """Proofs that entries are in the tree of a checkpoint's size (0: the newest's).
+
+        More than 500 entries go in several calls, all against the tree of the first.
+        """
+        return await self._run(
+            log_calls.prove_inclusion(
+                self._calls, entry_ids, tree_size, timeout=timeout, traceparent=traceparent
+            )
+        )
+
+    async def prove_consistency(
+        self,
+        first: int,
+        second: int = 0,
+        *,
+        timeout: float | None = None,
+        traceparent: str | None = None,
+    ) -> log_results.ConsistencyProof:
+        """A proof that the tree of `first` leaves is the beginning of that of `second`.
+
+        `second` 0 is the newest checkpoint's size.
+        """
+        return await self._run(
+            log_calls.prove_consistency(
+                self._calls, first, second, timeout=timeout, traceparent=traceparent
+            )
+        )
+
+    def export_entries(
+        self,
+        begin: int = 0,
+        end: int = 0,
+        checkpoint_size: int = 0,
+        *,
+        traceparent: str | None = None,
+    ) -> AsyncIterator[log_results.ExportPiece]:
+        """The log with begin <= index < end (0: the checkpoint's size), piece by piece.
+
+        First the head, then tiles and leaves in the order of the export file (docs/formats.md).
+        `checkpoint_size` 0 takes the newest checkpoint. When a stream breaks, the next goes on at
+        the leaf that is due, under the same checkpoint; no piece comes twice.
+        """
+        return self._stream(
+            log_calls.export_entries(
+                self._calls, begin, end, checkpoint_size, traceparent=traceparent
+            )
+        )
+
     async def get_bundle(
         self, *, timeout: float | None = None, traceparent: str | None = None
     ) -> results.Bundle:
@@ -188,6 +292,52 @@ class AsyncVaultClient(BaseClient[grpc.aio.Channel]):
         finally:
             for channel in self._channels.give_back(lease):
                 await channel.close()
+
+    async def _stream(self, steps: StreamSteps[ItemT]) -> AsyncIterator[ItemT]:
+        stream: _Stream | None = None
+        outcome: Outcome = None
+        try:
+            while True:
+                try:
+                    step = steps.send(outcome)
+                except StopIteration:
+                    return
+                outcome = None
+                match step:
+                    case Open():
+                        await self._end(stream)
+                        stream = await self._begin(step)
+                    case Next():
+                        outcome = await self._receive(stream)
+                    case Pause(seconds=seconds):
+                        await asyncio.sleep(seconds)
+                    case Give(item=item):
+                        yield item
+        finally:
+            await self._end(stream)
+
+    async def _begin(self, step: Open) -> _Stream:
+        lease, done = self._channels.take()
+        for channel in done:
+            await channel.close()
+        send: grpc.aio.UnaryStreamMultiCallable[bytes, bytes]
+        send = lease.channel.unary_stream(f"/{step.rpc}")
+        return lease, send(step.request, metadata=step.metadata)
+
+    async def _end(self, stream: _Stream | None) -> None:
+        if stream is not None:
+            lease, call = stream
+            call.cancel()
+            for channel in self._channels.give_back(lease):
+                await channel.close()
+
+    @staticmethod
+    async def _receive(stream: _Stream | None) -> Outcome:
+        try:
+            message = grpc.aio.EOF if stream is None else await stream[1].read()
+            return message if isinstance(message, bytes) else None
+        except grpc.RpcError as error:
+            return call_error(error)
 
     @staticmethod
     def _open(

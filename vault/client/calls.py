@@ -107,7 +107,7 @@ class Calls:
         timeout: float | None,
         traceparent: str | None,
     ) -> Steps[results.TokenizeOutcome]:
-        deadline, metadata = self._deadline(timeout), trace_metadata(traceparent)
+        deadline, metadata = self.deadline(timeout), trace_metadata(traceparent)
         asked = requests.read_subjects(subjects)
         key = requests.new_idempotency_key() if idempotency_key is None else idempotency_key
         done: list[results.SubjectTokens] = []
@@ -116,7 +116,7 @@ class Calls:
             asked, idempotency_key=key, all_or_nothing=all_or_nothing
         ):
             try:
-                answer = yield from self._call(TOKENIZE, request, deadline, metadata)
+                answer = yield from self.call(TOKENIZE, request, deadline, metadata)
                 part = asked[len(done) : len(done) + len(request.subjects)]
                 done += results.read_tokenized(answer, part)
             except VaultCallError as error:
@@ -134,13 +134,13 @@ class Calls:
         timeout: float | None,
         traceparent: str | None,
     ) -> Steps[results.DetokenizeOutcome]:
-        deadline, metadata = self._deadline(timeout), trace_metadata(traceparent)
+        deadline, metadata = self.deadline(timeout), trace_metadata(traceparent)
         asked = requests.read_wanted(tokens, view)
         done: list[results.RevealedItem] = []
         call_ids: list[str] = []
         for request in requests.detokenize_requests(purpose, asked, all_or_nothing=all_or_nothing):
             try:
-                answer = yield from self._call(DETOKENIZE, request, deadline, metadata)
+                answer = yield from self.call(DETOKENIZE, request, deadline, metadata)
                 part = asked[len(done) : len(done) + len(request.items)]
                 done += results.read_detokenized(answer, part)
             except VaultCallError as error:
@@ -156,8 +156,8 @@ class Calls:
         traceparent: str | None,
     ) -> Steps[list[results.Entry]]:
         """One page; `request` is left asking for the next, without a page token after the last."""
-        answer = yield from self._call(
-            LIST_ENTRIES, request, self._deadline(timeout), trace_metadata(traceparent)
+        answer = yield from self.call(
+            LIST_ENTRIES, request, self.deadline(timeout), trace_metadata(traceparent)
         )
         request.page_token = answer.next_page_token
         return [results.read_entry(entry) for entry in answer.entries]
@@ -165,10 +165,10 @@ class Calls:
     def get_bundle(
         self, *, timeout: float | None, traceparent: str | None
     ) -> Steps[results.Bundle]:
-        answer = yield from self._call(
+        answer = yield from self.call(
             GET_BUNDLE,
             policy_pb2.GetBundleRequest(),
-            self._deadline(timeout),
+            self.deadline(timeout),
             trace_metadata(traceparent),
         )
         return results.read_bundle(answer.bundle)
@@ -176,10 +176,10 @@ class Calls:
     def reload_bundle(
         self, *, timeout: float | None, traceparent: str | None
     ) -> Steps[results.Reloaded]:
-        answer = yield from self._call(
+        answer = yield from self.call(
             RELOAD_BUNDLE,
             policy_pb2.ReloadBundleRequest(),
-            self._deadline(timeout),
+            self.deadline(timeout),
             trace_metadata(traceparent),
         )
         return results.Reloaded(results.read_bundle(answer.bundle), answer.changed)
@@ -187,12 +187,12 @@ class Calls:
     def check_health(self, service: str, *, timeout: float | None) -> Steps[Health]:
         """One attempt only: who asks wants to know how it is now."""
         request = health_pb2.HealthCheckRequest(service=service)
-        seconds = self._deadline(timeout) - self.now()
+        seconds = self.deadline(timeout) - self.now()
         outcome = yield Attempt(CHECK_HEALTH.rpc, request.SerializeToString(), seconds, ())
-        status = int(_read(CHECK_HEALTH, outcome).status)
+        status = int(read_answer(CHECK_HEALTH, outcome).status)
         return Health(status) if status in set(Health) else Health.UNKNOWN
 
-    def _call(
+    def call(
         self, method: Method[AnswerT], request: Message, deadline: float, metadata: Metadata
     ) -> Steps[AnswerT]:
         """Attempts until one is answered, none is left, or the deadline is near."""
@@ -204,19 +204,20 @@ class Calls:
                 raise deadline_passed()
             outcome = yield Attempt(method.rpc, content, remaining, metadata)
             if not isinstance(outcome, VaultCallError):
-                return _read(method, outcome)
+                return read_answer(method, outcome)
             wait = self.retry.wait(
                 outcome, attempt=attempt, remaining=deadline - self.now(), random=self.random
             )
             if wait is None:
                 raise outcome
-            self._tell(
+            self.tell(
                 Retrying(method.rpc, attempt, wait, outcome.reason, outcome.status, outcome.call_id)
             )
             yield Pause(wait)
             attempt += 1
 
-    def _tell(self, retrying: Retrying) -> None:
+    def tell(self, retrying: Retrying) -> None:
+        """Says that there will be another attempt."""
         _log.info(
             "%s: attempt %d ended with %s (%s), next in %.3f s",
             retrying.rpc,
@@ -228,11 +229,12 @@ class Calls:
         if self.on_retry is not None:
             self.on_retry(retrying)
 
-    def _deadline(self, timeout: float | None) -> float:
+    def deadline(self, timeout: float | None) -> float:
+        """When a call that begins now has to be over, on the clock of `now`."""
         return self.now() + (self.timeout if timeout is None else timeout)
 
 
-def _read(method: Method[AnswerT], outcome: Outcome) -> AnswerT:
+def read_answer(method: Method[AnswerT], outcome: Outcome) -> AnswerT:
     if isinstance(outcome, VaultCallError):
         raise outcome
     try:

@@ -22,6 +22,8 @@ MAX_SUBJECTS = 500
 """Entries in one Tokenize (protos/vault/v1/tokens.proto)."""
 MAX_ITEMS = 1000
 """Values in one Tokenize, tokens in one Detokenize (same source)."""
+MAX_PROOFS = 500
+"""Entries in one ProveInclusion (protos/vault/v1/audit.proto)."""
 _MAX_KEY_CHARS = 128
 
 
@@ -58,7 +60,8 @@ class EntryFilters(TypedDict, total=False):
 
     subject_ref or subject_id (32 hex digits), not both; caller: the whole
     identity; since <= time < until, with time zone; page_size: 1 to 500 entries
-    a round trip.
+    a round trip. field_type, view and policy (its @id) are those of an item;
+    bundle_digest: 64 hex digits.
     """
 
     subject_ref: str
@@ -70,6 +73,10 @@ class EntryFilters(TypedDict, total=False):
     since: dt.datetime
     until: dt.datetime
     page_size: int
+    field_type: str
+    view: View
+    policy: str
+    bundle_digest: str
 
 
 def read_subjects(
@@ -197,11 +204,43 @@ def entries_request(filters: EntryFilters) -> audit_pb2.ListEntriesRequest:
         trace_id=_text("trace_id", filters.get("trace_id", "")),
         until=_timestamp("until", filters.get("until")),
         page_size=filters.get("page_size", 0),
+        field_type=_text("field_type", filters.get("field_type", "")),
+        view=f"VIEW_{filters.get('view', View.UNSPECIFIED).name}",
+        policy=_text("policy", filters.get("policy", "")),
+        bundle_digest=_text("bundle_digest", filters.get("bundle_digest", "")),
     )
     since = _timestamp("from", filters.get("since"))
     if since is not None:
         getattr(request, "from").CopyFrom(since)  # a keyword of Python
     return request
+
+
+def stats_request(since: dt.datetime, until: dt.datetime) -> audit_pb2.GetStatsRequest:
+    """Raises: InvalidRequestError: a time without a zone."""
+    request = audit_pb2.GetStatsRequest(until=_timestamp("until", until))
+    getattr(request, "from").CopyFrom(_timestamp("from", since))
+    return request
+
+
+def proof_requests(
+    entry_ids: Iterable[str], tree_size: int
+) -> list[audit_pb2.ProveInclusionRequest]:
+    """The entries as requests within the vault's limit, in order; at least one.
+
+    Raises:
+        InvalidRequestError: one string where a collection belongs, or an id that is no text.
+    """
+    if isinstance(entry_ids, str):
+        raise invalid_request(
+            Reason.FIELD_INVALID, "entry_ids", "one id; a collection belongs here"
+        )
+    ids = [_text(f"entry_ids[{i}]", each) for i, each in enumerate(entry_ids)]
+    return [
+        audit_pb2.ProveInclusionRequest(
+            entry_ids=ids[start : start + MAX_PROOFS], tree_size=tree_size
+        )
+        for start in range(0, max(1, len(ids)), MAX_PROOFS)
+    ]
 
 
 def new_idempotency_key() -> str:

@@ -221,7 +221,7 @@ def _read_subject_tokens(result: tokens_pb2.SubjectTokens, asked: Subject) -> Su
 
 
 def _read_issued(item: tokens_pb2.TokenResult, field_type: str) -> IssuedItem:
-    verdict = _verdict(item.verdict)
+    verdict = read_verdict(item.verdict)
     if verdict is not Verdict.ALLOWED:
         return _read_refused(verdict, item.reason, item.detail)
     if not item.token:
@@ -230,7 +230,7 @@ def _read_issued(item: tokens_pb2.TokenResult, field_type: str) -> IssuedItem:
 
 
 def _read_revealed(item: tokens_pb2.DetokenizeResult, wanted: Wanted) -> RevealedItem:
-    verdict = _verdict(item.verdict)
+    verdict = read_verdict(item.verdict)
     if verdict is not Verdict.ALLOWED:
         return _read_refused(verdict, item.reason, "")
     view = _view(item.view)
@@ -248,7 +248,7 @@ def _read_refused(verdict: Verdict, reason: int, detail: str) -> Refused:
 def read_entry(entry: audit_pb2.AuditEntry) -> Entry:
     return Entry(
         entry_id=entry.entry_id,
-        time=_time(entry.time),
+        time=read_time(entry.time),
         call_id=entry.call_id,
         tenant=entry.tenant,
         rpc=entry.rpc,
@@ -257,7 +257,7 @@ def read_entry(entry: audit_pb2.AuditEntry) -> Entry:
         roles=tuple(entry.roles),
         purpose=entry.purpose,
         subject_id=entry.subject_id,
-        verdict=_verdict(entry.verdict),
+        verdict=read_verdict(entry.verdict),
         reason=reason_of(entry.reason),
         field=entry.field,
         items=tuple(
@@ -266,7 +266,7 @@ def read_entry(entry: audit_pb2.AuditEntry) -> Entry:
                 field_type=item.field_type,
                 wanted_view=_view(item.wanted_view),
                 view=_view(item.view),
-                verdict=_verdict(item.verdict),
+                verdict=read_verdict(item.verdict),
                 reason=reason_of(item.reason),
                 policies=tuple(item.policies),
             )
@@ -283,7 +283,7 @@ def read_entry(entry: audit_pb2.AuditEntry) -> Entry:
 def read_bundle(bundle: policy_pb2.Bundle) -> Bundle:
     return Bundle(
         digest=bundle.digest,
-        loaded_at=_time(bundle.loaded_at),
+        loaded_at=read_time(bundle.loaded_at),
         policies=bundle.policies,
         field_types=bundle.field_types,
         purposes=bundle.purposes,
@@ -291,7 +291,7 @@ def read_bundle(bundle: policy_pb2.Bundle) -> Bundle:
     )
 
 
-def _time(stamp: Timestamp) -> dt.datetime:
+def read_time(stamp: Timestamp) -> dt.datetime:
     return stamp.ToDatetime(tzinfo=dt.UTC)
 
 
@@ -302,7 +302,7 @@ def _view(number: int) -> View:
         return View.UNSPECIFIED
 
 
-def _verdict(number: int) -> Verdict:
+def read_verdict(number: int) -> Verdict:
     try:
         return Verdict(number)
     except ValueError:
