@@ -191,8 +191,14 @@ def test_collector_out_of_order(start_world: StartWorld, collector: str) -> None
         listener.bind(("127.0.0.1", 0))
         if collector == "black hole":
             listener.listen(1)  # accepts, and never answers
-        extra = f'otlp_endpoint = "http://127.0.0.1:{listener.getsockname()[1]}"\n'
-        with start_world() as plain, start_world(extra=extra) as world:
+        endpoint = f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+        class TracedService(LinkedService):
+            def config(self, port: int) -> str:
+                line = f'[telemetry]\notlp_endpoint = "{endpoint}"'
+                return super().config(port).replace("[telemetry]", line)
+
+        with start_world() as plain, start_world(kind=TracedService) as world:
             for each in (plain, world):
                 _median(each, 20)  # warm
             pairs = [(_median(plain, 50), _median(world, 50)) for _ in range(3)]

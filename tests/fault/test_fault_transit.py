@@ -188,6 +188,7 @@ def dev_world(
 @pytest.fixture(scope="module")
 def bao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenBao]:
     with running_openbao(tmp_path_factory.mktemp("openbao")) as started:
+        started.call("POST", "transit/keys/pdv-audit-log", {"type": "ed25519"})
         yield started
 
 
