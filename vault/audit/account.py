@@ -21,6 +21,12 @@ _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _UNKNOWN = Principal(id="", authentication=Authentication.NONE, tenant="", roles=())  # type: ignore[arg-type]  # no tenant
 
 
+_ITEM_BYTES = 56_000
+"""Of an entry's 65,535 bytes; the rest is for the caller's id, its roles and the fixed parts."""
+_SURELY_SHORT = 64
+"""Items that fit whatever they are: each has at most four short texts."""
+
+
 class EntryIds:
     """Time-ordered ids: UUID version 7 (RFC 9562, section 5.7), growing within a process.
 
@@ -136,7 +142,9 @@ class Account:
         groups: dict[SubjectId | None, list[ItemNote]] = {}
         for note in self.items:
             groups.setdefault(note.subject_id, []).append(note)
-        return list(groups.items())
+        if len(self.items) <= _SURELY_SHORT:
+            return list(groups.items())
+        return [(subject, part) for subject, notes in groups.items() for part in _parts(notes)]
 
     def _entry(
         self,
@@ -204,3 +212,18 @@ class Account:
             entry=entry,
             leaf_hash=leaf_hash(entry),
         )
+
+
+def _parts(notes: list[ItemNote]) -> list[list[ItemNote]]:
+    """The items of one subject, in as few entries as hold them."""
+    parts: list[list[ItemNote]] = [[]]
+    left = _ITEM_BYTES
+    for note in notes:
+        # As `vault.audit.entry.encode` writes them; the texts are ASCII.
+        size = 41 + len(note.field_type) + sum(2 + len(policy) for policy in note.policies)
+        if size > left and parts[-1]:
+            parts.append([])
+            left = _ITEM_BYTES
+        parts[-1].append(note)
+        left -= size
+    return parts

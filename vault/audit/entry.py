@@ -16,8 +16,8 @@ from vault.errors import Reason
 from vault.model import Authentication, SubjectId, Verdict, View
 
 VERSION = 1
-MAX_ENTRY = 1 << 20
-"""Bytes; a call's 1,000 items with four policies each stay below half of it."""
+MAX_ENTRY = 65_535
+"""Bytes: the longest that a bundle of C2SP tlog-tiles takes. A longer account makes several."""
 MAX_TEXT = 2048
 """Bytes in one text; the longest is a SPIFFE id (SPIFFE-ID standard, section 2.3)."""
 
