@@ -69,7 +69,7 @@ class Patrol:
         row = await self._stored.newest_checkpoint()
         if row is None:
             return
-        check_row(row, self._signer)
+        await check_row(row, self._signer)
         growth = Growth()
         chunk = min(_CHUNK, self._rate)
         while growth.size < row.size:
@@ -84,14 +84,15 @@ class Patrol:
         self.passes += 1
 
 
-def check_row(row: CheckpointRow, signer: CheckpointSigner) -> None:
+async def check_row(row: CheckpointRow, signer: CheckpointSigner) -> None:
     """Makes sure that a stored checkpoint is what the log's key signed.
 
     Raises:
         TreeDamageError: CHECKPOINT_DAMAGED.
+        VaultError: as `CheckpointSigner.verify`.
     """
     try:
-        checkpoint = signer.check(row.note.encode())
+        checkpoint = await signer.verify(row.note.encode())
     except NoteError as error:
         raise TreeDamageError(Alarm.CHECKPOINT_DAMAGED, row.size) from error
     if (checkpoint.size, checkpoint.root) != (row.size, row.root):

@@ -207,7 +207,7 @@ class Sequencer:
         signed = 0
         growth = Growth()
         if row is not None:
-            check_row(row, self._signer)
+            await check_row(row, self._signer)
             if size < row.size:
                 raise TreeDamageError(Alarm.ROLLED_BACK, row.size)
             growth = await take_up(writer, row.size)
@@ -235,6 +235,7 @@ class Sequencer:
             # 1. Give indexes.
             step = await writer.sequence(reign.size, _BATCH)
             if step.damaged is not None:
+                _log.error("entry.damaged", entry_id=step.damaged.hex)
                 raise TreeDamageError(Alarm.ENTRY_DAMAGED, reign.size)
             reign.size += step.entries
             # 2. Read back what was committed, and derive it anew.
@@ -302,7 +303,7 @@ class Sequencer:
             row = await writer.newest_checkpoint()
             if row is not None:
                 with self._alarming():
-                    check_row(row, self._signer)
+                    await check_row(row, self._signer)
                     self._unkept = row
                     self.state = LogState(row.size, backlog.entries, backlog.seconds)
         await self._keep()
