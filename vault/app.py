@@ -10,6 +10,7 @@ import contextlib
 import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from vault import __version__
 from vault.app_checks import (
@@ -22,6 +23,7 @@ from vault.app_checks import (
 )
 from vault.app_upkeep import (
     cancelled,
+    counted,
     expire,
     forbid_core_dumps,
     sweep,
@@ -234,16 +236,22 @@ class Service:
 
         # 5. The stages: every round trip is shared.
         limits = config.limits
-        commits: Stage[Commit, DoneWrite | None] = Stage(
-            names.TRIP_POSTGRES_COMMIT,
-            log.commit,
-            trips=trips,
-            max_trip=_TRIP_ROWS,
-            max_queue=limits.audit_queue,
-            weigh=lambda commit: commit.weight,
-            keep_abandoned=True,
-            is_item_fault=lambda error: error.reason is Reason.INTERNAL,
-        )
+
+        def commit_stage(name: str) -> Stage[Commit, DoneWrite | None]:
+            return Stage(
+                name,
+                counted(log.commit, telemetry.metrics),
+                trips=trips,
+                max_trip=_TRIP_ROWS,
+                max_queue=limits.audit_queue,
+                weigh=lambda commit: commit.weight,
+                keep_abandoned=True,
+                is_item_fault=lambda error: error.reason is Reason.INTERNAL,
+            )
+
+        # Two, so that a write that waits for a lock holds up no entry of anybody else.
+        entries = commit_stage(names.TRIP_POSTGRES_COMMIT)
+        writes = commit_stage(names.TRIP_POSTGRES_WRITE)
         loads: Stage[Sequence[str], dict[str, TokenRow]] = Stage(
             names.TRIP_POSTGRES_LOAD,
             values.load_tokens_of_calls,
@@ -272,12 +280,20 @@ class Service:
             max_trip=_TRIP_ROWS,
             max_queue=limits.row_queue,
         )
-        for stage in (commits, loads, keys.stage, subjects.find_stage, subjects.bind_stage):
+        stages: list[Stage[Any, Any]] = [
+            entries,
+            writes,
+            loads,
+            keys.stage,
+            subjects.find_stage,
+            subjects.bind_stage,
+        ]
+        for stage in stages:
             self._stack.push_async_callback(stage.close)
 
         # 6. The procedures.
         ids = EntryIds(clock)
-        recorder = Recorder(commits=commits, ids=ids)
+        recorder = Recorder(entries=entries, writes=writes, ids=ids)
         services = Services(
             tokenizer=Tokenizer(
                 environment=config.server.environment,
@@ -328,16 +344,7 @@ class Service:
             clock=clock,
             sequencer=sequencer,
             alarms=alarms,
-            queues=lambda: {
-                (stage.name,): stage.queued
-                for stage in (
-                    commits,
-                    loads,
-                    keys.stage,
-                    subjects.find_stage,
-                    subjects.bind_stage,
-                )
-            },
+            queues=lambda: {(stage.name,): stage.queued for stage in stages},
         )
         for work in (lag.run(), expire(keyring), sweep(log)):
             task = asyncio.create_task(work)

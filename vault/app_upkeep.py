@@ -8,7 +8,7 @@ import contextlib
 import ctypes
 import datetime as dt
 import resource
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from vault.audit.alarms import Alarms
@@ -19,6 +19,7 @@ from vault.crypto.keyring import Keyring
 from vault.crypto.transit import Transit
 from vault.errors import Reason, VaultError
 from vault.policy.bundle import Bundle
+from vault.rows import Commit, DoneWrite
 from vault.store.log import LogStore
 from vault.telemetry import names
 from vault.telemetry.kinds import Vocabulary
@@ -87,6 +88,22 @@ def watch(
 def _state_of(transit: Transit) -> str:
     down = transit.state
     return "ready" if down is None else _STATES.get(down.reason, "unavailable")
+
+
+def counted(
+    commit: Callable[[Sequence[Commit]], Awaitable[list[DoneWrite | None]]], metrics: Metrics
+) -> Callable[[Sequence[Commit]], Awaitable[list[DoneWrite | None]]]:
+    """The same commit; one that fails is counted and logged, whether or not anybody waits."""
+
+    async def attempt(calls: Sequence[Commit]) -> list[DoneWrite | None]:
+        try:
+            return await commit(calls)
+        except VaultError as error:
+            metrics.count_audit_failure()
+            _log.error("audit.commit_failed", error=error, count=len(calls))
+            raise
+
+    return attempt
 
 
 async def expire(keyring: Keyring) -> None:

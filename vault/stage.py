@@ -112,8 +112,12 @@ class Stage(Generic[Item, Result]):
         self._queue.append(waiting)
         self._queued += weight
         self._fill_lanes()
-        done = asyncio.shield(waiting.done) if self._keep_abandoned else waiting.done
-        result: Result = await done
+        if self._keep_abandoned:
+            # An error that nobody waits for any more is the trip's to tell, not the loop's.
+            waiting.done.add_done_callback(lambda done: done.cancelled() or done.exception())
+            result: Result = await asyncio.shield(waiting.done)
+        else:
+            result = await waiting.done
         return result
 
     async def close(self) -> None:

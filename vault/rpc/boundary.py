@@ -299,7 +299,6 @@ class Boundary:
             async with asyncio.timeout(_RECORD_S):
                 await self._recorder.record_failure(account, error.reason, verdict, trace)
         except (VaultError, TimeoutError) as failure:
-            self._metrics.count_audit_failure()
             _log.error("audit.unrecorded", error=failure, reason=error.reason.name)
             if verdict is Verdict.FAILED:
                 return error

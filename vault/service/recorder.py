@@ -16,7 +16,7 @@ from vault.telemetry.trace import CallTrace
 
 
 class CommitStage(Protocol):
-    """The stage that makes trips to `vault.store.log.LogStore.commit`."""
+    """A stage that makes trips to `vault.store.log.LogStore.commit`."""
 
     async def submit(self, item: Commit, rider: CallTrace) -> DoneWrite | None: ...
 
@@ -24,8 +24,9 @@ class CommitStage(Protocol):
 class Recorder:
     """Turns accounts into durable entries."""
 
-    def __init__(self, *, commits: CommitStage, ids: EntryIds) -> None:
-        self._commits = commits
+    def __init__(self, *, entries: CommitStage, writes: CommitStage, ids: EntryIds) -> None:
+        self._entries = entries
+        self._writes = writes
         self._ids = ids
 
     async def record(self, account: Account, rider: CallTrace) -> None:
@@ -67,7 +68,8 @@ class Recorder:
 
     async def _commit(self, account: Account, commit: Commit, rider: CallTrace) -> DoneWrite | None:
         try:
-            return await self._commits.submit(commit, rider)
+            stage = self._entries if commit.write is None else self._writes
+            return await stage.submit(commit, rider)
         except VaultError:
             account.is_closed = False
             raise

@@ -157,9 +157,11 @@ class Subjects:
                 for subject, (data_key, _) in zip(made, data_keys, strict=True)
             ]
         )
+        failed: dict[TenantId, VaultError] = {}
         for subject, (data_key, key_salt), answer in zip(made, data_keys, answers, strict=True):
             if isinstance(answer, VaultError):
-                raise answer
+                failed[subject.tenant] = answer
+                continue
             key = SubjectKey(data_key, key_salt)
             keys[subject.ref_digest, subject.tenant] = (subject.subject_id, key)
             new.append(
@@ -177,15 +179,19 @@ class Subjects:
                     ),
                 )
             )
-        mine = await self._rows.bind_subjects(new)
+        mine = await self._rows.bind_subjects(new) if new else set()
         for name in mine:
             subject_id, key = keys[name]
             self._keyring.put(subject_id, 1, key, generation=generation)
         found: dict[tuple[bytes, TenantId], KeyName] = {name: (keys[name][0], 1) for name in mine}
-        others = [digest for digest, tenant in wanted if (digest, tenant) not in mine]
+        others = [
+            digest
+            for digest, tenant in wanted
+            if (digest, tenant) not in mine and tenant not in failed
+        ]
         if others:
             found |= await self._rows.find_subjects(others)
-        return [_all(found, binding) for binding in bindings]
+        return [failed.get(binding.tenant) or _all(found, binding) for binding in bindings]
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,6 +74,7 @@ STAGES: Final = frozenset(
 
 TRIP_POSTGRES_LOAD: Final = "postgres.load"
 TRIP_POSTGRES_RESOLVE: Final = "postgres.resolve"
+TRIP_POSTGRES_WRITE: Final = "postgres.write"
 TRIP_POSTGRES_COMMIT: Final = "postgres.commit"
 TRIP_TRANSIT_UNWRAP: Final = "transit.unwrap"
 TRIP_TRANSIT_WRAP: Final = "transit.wrap"
@@ -81,6 +82,7 @@ TRIPS: Final = frozenset(
     {
         TRIP_POSTGRES_LOAD,
         TRIP_POSTGRES_RESOLVE,
+        TRIP_POSTGRES_WRITE,
         TRIP_POSTGRES_COMMIT,
         TRIP_TRANSIT_UNWRAP,
         TRIP_TRANSIT_WRAP,
