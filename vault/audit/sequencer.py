@@ -188,10 +188,12 @@ class Sequencer:
             if reign is not None:
                 await self._finish(reign)
         finally:
+            tasks: list[asyncio.Task[object]] = [patrol]
             if reign is not None and reign.signing is not None:
-                reign.signing[2].cancel()
-            patrol.cancel()
-            await asyncio.gather(patrol, return_exceptions=True)
+                tasks.append(reign.signing[2])
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     @contextlib.contextmanager
     def _alarming(self) -> Iterator[None]:
@@ -330,8 +332,9 @@ class Sequencer:
         """The last rounds: what is recorded now is published before the process ends."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_FINISH_S):
-                reign.retry_ns = reign.signed_ns = 0
+                reign.retry_ns = 0
                 while not self._alarms.is_halted:
+                    reign.signed_ns = 0
                     is_busy = await self._round(reign)
                     if reign.signing is not None:
                         await asyncio.wait((reign.signing[2],))

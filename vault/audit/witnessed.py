@@ -15,8 +15,7 @@ from vault.audit.growth import StoredTree, take_up
 from vault.audit.note import NoteError
 from vault.audit.signer import CheckpointSigner
 
-_MODE = 0o644
-"""A checkpoint is public."""
+_MODE = 0o600
 
 
 class WitnessError(Exception):

@@ -18,7 +18,7 @@ from vault.audit.note import KeyType, VerifierKey
 from vault.embedded import pki
 from vault.embedded.bao_setup import KEY_PREFIX, SIGNING_KEY, TRANSIT_MOUNT
 from vault.embedded.config_file import ORIGIN, Settings, config_text, last_port
-from vault.embedded.files import PUBLIC, make_folder, write_file
+from vault.embedded.files import make_folder, write_file
 from vault.embedded.openbao import OpenBao
 from vault.embedded.pki import Pki
 from vault.embedded.ports import free_port
@@ -196,7 +196,7 @@ class EmbeddedInstance:
             for _, version in sorted(data["keys"].items(), key=lambda item: int(item[0]))
         ]
         text = "".join(f"{key}\n" for key in keys)
-        write_file(settings.state / "audit.vkey", text, mode=PUBLIC)
+        write_file(settings.state / "audit.vkey", text)
 
     @contextmanager
     def _phase(self, name: str) -> Iterator[None]:

@@ -5,7 +5,7 @@ Layout (folders 0700, files 0600 unless noted):
     pdvault-state          marker: format number, and whether set-up was completed
     lock                   held by flock while in use; holds the pid of the user
     pdvault.toml           configuration of the service on this instance
-    audit.vkey             verifier key of the audit log, one line a version; public (0644)
+    audit.vkey             verifier key of the audit log, one line a version
     witness/checkpoint     newest checkpoint of the audit log
     certs/ca/              ca.crt, ca.key
     certs/NAME/            tls.crt, tls.key, ca.crt
