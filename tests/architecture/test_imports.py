@@ -110,6 +110,7 @@ JUSTIFIED = {
     ("rpc", "crypto"): "a token's grammar is checked with the request's form",
     ("rpc", "rows"): "a stored checkpoint becomes a message",
     ("embedded", "audit"): "the log's public key is written beside the clients' certificates",
+    ("cli", "audit"): "exports, proofs and access records are verified where they are read",
     ("cli", "policy"): "policy check and policy test need no running service",
     ("cli", "store"): "migrate",
     ("demo", "store"): "the thief looks at the tables",

@@ -8,14 +8,15 @@ import itertools
 import os
 import re
 import uuid
-from collections import Counter
 from pathlib import Path
 
-from vault.cli.connection import connect, subject_ref
+from vault.cli.audit_filters import add_times, entry_filters
+from vault.cli.audit_words import item_words, short_caller, verdict_words
+from vault.cli.connection import connect
 from vault.cli.output import DONE, USAGE, CommandError, emit, emit_json, say
 from vault.cli.tables import show_facts, show_table
 from vault.cli.waterfall import waterfall
-from vault.client import Entry, EntryFilters, EntryItem, Reason, VaultClient, Verdict
+from vault.client import Entry, Reason, VaultClient
 from vault.telemetry.span_file import read_spans, span_tree
 
 _HEX = re.compile(r"[0-9a-f]{32}")
@@ -26,24 +27,8 @@ _MAX_PAGE = 500
 
 def list_entries(args: argparse.Namespace) -> int:
     """Raises CommandError, VaultCallError, CredentialFilesError."""
-    filters: EntryFilters = {"page_size": min(args.limit, _MAX_PAGE)}
-    ref = subject_ref(args)
-    if ref is not None:
-        filters["subject_ref"] = ref
-    if args.subject_id:
-        filters["subject_id"] = args.subject_id
-    if args.caller:
-        filters["caller"] = args.caller
-    if args.purpose:
-        filters["purpose"] = args.purpose
-    if args.verdict:
-        filters["verdict"] = Verdict[args.verdict.upper()]
-    if args.trace_id:
-        filters["trace_id"] = args.trace_id
-    if args.since:
-        filters["since"] = args.since
-    if args.until:
-        filters["until"] = args.until
+    filters = add_times(entry_filters(args), args)
+    filters["page_size"] = min(args.limit, _MAX_PAGE)
     with connect(args) as vault:
         found = vault.list_entries(**filters)
         entries = itertools.islice(found, args.limit)
@@ -127,36 +112,14 @@ def _find(vault: VaultClient, wanted: str) -> list[Entry]:
 def _row(entry: Entry) -> tuple[str, ...]:
     return (
         entry.time.strftime("%Y-%m-%d %H:%M:%S"),
-        _short_caller(entry.caller),
+        short_caller(entry.caller),
         entry.rpc.rpartition("/")[2],
         entry.purpose,
         entry.subject_id[:8],
-        _items(entry.items),
-        _verdict(entry.verdict, entry.reason),
+        "\n".join(item_words(entry.items)),
+        verdict_words(entry.verdict, entry.reason),
         entry.trace_id,
     )
-
-
-def _items(items: tuple[EntryItem, ...]) -> str:
-    """What was asked for, equal items counted: `phone full, bank_card POLICY_DENIED (3)`."""
-    words = Counter(
-        f"{item.field_type or 'unknown'} "
-        + (item.view.name.lower() if item.verdict is Verdict.ALLOWED else item.reason.name)
-        for item in items
-    )
-    return "\n".join(
-        word.removesuffix(" unspecified") + (f" ({count})" if count > 1 else "")
-        for word, count in words.items()
-    )
-
-
-def _verdict(verdict: Verdict, reason: Reason) -> str:
-    return verdict.name if reason is Reason.NONE else f"{verdict.name} {reason.name}"
-
-
-def _short_caller(caller: str) -> str:
-    """A SPIFFE id without its trust domain: all callers of a vault share that."""
-    return "/" + caller.split("/", 3)[3] if caller.count("/") > 2 else caller  # noqa: PLR2004  the path
 
 
 def _show_entry(entry: Entry) -> None:
@@ -170,7 +133,7 @@ def _show_entry(entry: Entry) -> None:
             ("rpc", entry.rpc),
             ("purpose", entry.purpose or "none"),
             ("subject", entry.subject_id or "none"),
-            ("verdict", _verdict(entry.verdict, entry.reason)),
+            ("verdict", verdict_words(entry.verdict, entry.reason)),
             *([("field at fault", entry.field)] if entry.field else []),
             ("policy bundle", entry.bundle_digest),
             ("call", entry.call_id),

@@ -3,41 +3,10 @@
 from pathlib import Path
 
 from vault.cli import values
+from vault.cli.audit_commands import AUDIT_COMMANDS
 from vault.cli.command import Audience, Command, Option
+from vault.cli.options import JSON, REMOTE, SUBJECT_REF, SUBJECT_REF_FILE
 
-_JSON = Option(flags=("--json",), help="Write JSON, one object a line, for machines.")
-_ADDRESS = Option(
-    flags=("--address",),
-    value="HOST:PORT",
-    help="Where the vault listens. Without it: $PDVAULT_ADDRESS.",
-)
-_CLIENT = Option(
-    flags=("--client",),
-    value="DIR",
-    read=Path,
-    help="Who is calling: a folder with tls.crt, tls.key and ca.crt. Without it: $PDVAULT_CLIENT.",
-)
-_TIMEOUT = Option(
-    flags=("--timeout",),
-    value="SECONDS",
-    read=values.seconds,
-    default=10,
-    help="For each call, with its retries.",
-)
-_REMOTE = (_ADDRESS, _CLIENT, _TIMEOUT, _JSON)
-_SUBJECT_REF = Option(
-    flags=("--subject-ref",),
-    value="REF",
-    help=(
-        "The consumer, by the shop's own reference. It stays in the shell's history; "
-        "--subject-ref-file does not."
-    ),
-)
-_SUBJECT_REF_FILE = Option(
-    flags=("--subject-ref-file",),
-    value="FILE",
-    help="A file whose one line is the reference; - reads it from standard input.",
-)
 _POLICIES = Option(
     flags=("directory",),
     repeats="?",
@@ -124,9 +93,9 @@ COMMANDS: tuple[Command, ...] = (
                 read=values.field,
                 help="FIELD_TYPE=VALUE, such as phone=13812345678.",
             ),
-            _SUBJECT_REF,
-            _SUBJECT_REF_FILE,
-            *_REMOTE,
+            SUBJECT_REF,
+            SUBJECT_REF_FILE,
+            *REMOTE,
         ),
         one_of=(("--subject-ref", "--subject-ref-file"),),
         example=(
@@ -156,7 +125,7 @@ COMMANDS: tuple[Command, ...] = (
                 choices=("full", "masked", "coarse", "last4"),
                 help="Ask for exactly this view. Without it: the most that policy allows.",
             ),
-            *_REMOTE,
+            *REMOTE,
         ),
         example="pdvault detokenize --client state/certs/support --purpose after_sales TOKEN TOKEN",
         run="vault.cli.tokens:detokenize",
@@ -166,83 +135,16 @@ COMMANDS: tuple[Command, ...] = (
         audience=Audience.CUSTODIAN,
         summary="whether the vault serves: database, root keys (Transit) and audit log",
         details="Exit code 0 if it does, 1 if it does not or does not answer.",
-        options=_REMOTE,
+        options=REMOTE,
         example="pdvault health --client state/certs/custodian-1",
         run="vault.cli.health:run",
     ),
-    Command(
-        words=("audit", "list"),
-        audience=Audience.AUDITOR,
-        summary="who saw what of whom, when, why, under which policy; newest first",
-        details=(
-            "Filters that are given must all hold. Entries are of the caller's own tenant and hold "
-            "no personal data. The reading is itself recorded.\n\n"
-            "With --json each entry has its bytes (entry, base64) and leaf_hash (hex), as "
-            "docs/formats.md describes them."
-        ),
-        options=(
-            _SUBJECT_REF,
-            _SUBJECT_REF_FILE,
-            Option(
-                flags=("--subject-id",), value="HEX", help="The vault's own id of the consumer."
-            ),
-            Option(flags=("--caller",), value="ID", help="Who called, whole: spiffe://…"),
-            Option(flags=("--purpose",), value="NAME", help="For which purpose."),
-            Option(
-                flags=("--verdict",),
-                choices=("allowed", "refused", "invalid", "failed"),
-                help="With an item, or a call, of this verdict.",
-            ),
-            Option(flags=("--trace-id",), value="HEX", help="Of this trace."),
-            Option(
-                flags=("--since",),
-                value="TIME",
-                read=values.moment,
-                help="Not before: 2026-11-21T08:30:00Z, 2026-11-21, or 2h for two hours ago.",
-            ),
-            Option(flags=("--until",), value="TIME", read=values.moment, help="Before."),
-            Option(
-                flags=("--limit",),
-                value="N",
-                read=values.count,
-                default=50,
-                help="At most so many entries.",
-            ),
-            *_REMOTE,
-        ),
-        one_of=(("--subject-ref", "--subject-ref-file", "--subject-id"),),
-        example=(
-            "pdvault audit list --client state/certs/auditor --purpose delivery --since 2h\n"
-            "echo m-1 | pdvault audit list --subject-ref-file - --json"
-        ),
-        run="vault.cli.audit:list_entries",
-    ),
-    Command(
-        words=("audit", "show"),
-        audience=Audience.AUDITOR,
-        summary="one entry, or all of one trace, in full, with its span tree",
-        details=(
-            "The span tree shows where the call's time went. It is read from the vault's span file "
-            "(telemetry.span_file) on this machine, and is no evidence: the entry is."
-        ),
-        options=(
-            Option(flags=("id",), help="An entry id or a trace id, 32 hex digits."),
-            Option(
-                flags=("--spans",),
-                value="FILE",
-                read=Path,
-                help="The vault's span file. Without it: $PDVAULT_SPANS, or no tree.",
-            ),
-            *_REMOTE,
-        ),
-        example="pdvault audit show --client state/certs/auditor --spans state/spans.jsonl ID",
-        run="vault.cli.audit:show",
-    ),
+    *AUDIT_COMMANDS,
     Command(
         words=("policy", "check"),
         audience=Audience.POLICY_OWNER,
         summary="whether a policy bundle is sound; if not, every fault with file and line",
-        options=(_POLICIES, _JSON),
+        options=(_POLICIES, JSON),
         example="pdvault policy check policies",
         run="vault.cli.policy:check",
     ),
@@ -254,7 +156,7 @@ COMMANDS: tuple[Command, ...] = (
             "The tables are DIR/tests/*.yaml. Each row that is decided otherwise is named with "
             "file and line, what was expected, what came, and the policies that decided."
         ),
-        options=(_POLICIES, _JSON),
+        options=(_POLICIES, JSON),
         example="pdvault policy test policies",
         run="vault.cli.policy:test",
     ),
@@ -262,7 +164,7 @@ COMMANDS: tuple[Command, ...] = (
         words=("policy", "show"),
         audience=Audience.POLICY_OWNER,
         summary="which policy bundle a running vault decides by",
-        options=_REMOTE,
+        options=REMOTE,
         example="pdvault policy show --client state/certs/policy-owner",
         run="vault.cli.policy:show",
     ),
@@ -274,7 +176,7 @@ COMMANDS: tuple[Command, ...] = (
             "A broken bundle is refused: every fault is named with file and line, the exit code is "
             "1, and the old bundle keeps deciding."
         ),
-        options=_REMOTE,
+        options=REMOTE,
         example="pdvault policy reload --client state/certs/policy-owner",
         run="vault.cli.policy:reload",
     ),
@@ -295,7 +197,7 @@ COMMANDS: tuple[Command, ...] = (
                 help="A file (mode 600) with the URL of the owner's login: not the service's.",
             ),
             Option(flags=("--dry-run",), help="Name what is missing and change nothing."),
-            _JSON,
+            JSON,
         ),
         example="pdvault migrate --owner-url-file /etc/pdvault/owner.url --dry-run",
         run="vault.cli.migrate:run",

@@ -8,6 +8,7 @@ _AGO = re.compile(r"([1-9][0-9]{0,5})([smhd])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _MAX_PORT = 65535
 _MAX_COUNT = 1_000_000
+_MAX_INDEX = (1 << 63) - 1
 
 
 def port(text: str) -> int:
@@ -16,6 +17,10 @@ def port(text: str) -> int:
 
 def count(text: str) -> int:
     return _number(text, 1, _MAX_COUNT)
+
+
+def index(text: str) -> int:
+    return _number(text, 0, _MAX_INDEX)
 
 
 def seconds(text: str) -> float:
