@@ -36,8 +36,9 @@ def test_the_line_of_json_says_where_everything_is(running):
         "spans",
         "openbao",
         "postgres_owner_url_file",
+        "audit_key",
     } == set(running.facts)
-    for name in ("certs", "config", "spans", "postgres_owner_url_file"):
+    for name in ("certs", "config", "spans", "postgres_owner_url_file", "audit_key"):
         assert Path(running.facts[name]).exists(), name
     assert {"bao", "postgres"} == set(running.children())
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import functools
 
 import grpc
 import pytest
@@ -28,6 +29,8 @@ from vault.v1 import audit_pb2
 
 QUICK = RetryPolicy(attempts=3, first_ceiling=0.01, highest_ceiling=0.02)
 LOG = SmallLog.of(600)
+HASHES = LOG.hashes()
+tiles_of = functools.cache(LOG.tiles)
 NOW = dt.datetime(2026, 11, 21, 20, tzinfo=dt.UTC)
 BROKEN = fails_bare(grpc.StatusCode.UNAVAILABLE, "connection reset")
 
@@ -106,7 +109,7 @@ def checkpoint(size=600):
 
 def export(begin=0, end=600, size=600):
     """The messages of an export, as the vault sends them."""
-    tiles = LOG.tiles(size)
+    tiles = tiles_of(size)
     edge = [tiles[tile] for tile in edge_tiles(size)]
     messages = [audit_pb2.ExportEntriesResponse(checkpoint=checkpoint(size), edge=edge)]
     for step in steps(begin, end, size):
@@ -114,9 +117,7 @@ def export(begin=0, end=600, size=600):
             tile = audit_pb2.ExportedTile(level=step.level, index=step.index, hashes=tiles[step])
             messages.append(audit_pb2.ExportEntriesResponse(tile=tile))
             continue
-        leaves = [
-            audit_pb2.ExportedLeaf(entry=LOG.entries[i], leaf_hash=LOG.hashes()[i]) for i in step
-        ]
+        leaves = [audit_pb2.ExportedLeaf(entry=LOG.entries[i], leaf_hash=HASHES[i]) for i in step]
         messages.append(audit_pb2.ExportEntriesResponse(first_index=step.start, leaves=leaves))
     return messages
 
@@ -150,7 +151,7 @@ async def test_an_export_comes_piece_by_piece(client, vault):
     pieces, error = await client.stream("export_entries")
     assert (WHOLE, None) == (shape(pieces), error)
     leaf = pieces[2].leaves[7]
-    assert (7, LOG.entries[7], LOG.hashes()[7]) == (leaf.index, leaf.entry, leaf.leaf_hash)
+    assert (7, LOG.entries[7], HASHES[7]) == (leaf.index, leaf.entry, leaf.leaf_hash)
     asked = vault.received["ExportEntries"][0]
     assert (0, 0, 0) == (
         asked.request.from_index,
@@ -308,13 +309,13 @@ async def test_checkpoint(client, vault):
 
 
 def inclusion(ids, size=600):
-    source = tile_source(LOG.tiles(size).__getitem__, size)
+    source = tile_source(tiles_of(size).__getitem__, size)
     proofs = [
         audit_pb2.InclusionProof(
             entry_id=f"{i:032x}",
             is_included=True,
             leaf_index=i,
-            leaf_hash=LOG.hashes()[i],
+            leaf_hash=HASHES[i],
             path=build_proof(inclusion_plan(i, size), source),
         )
         if i < size

@@ -3,8 +3,10 @@
 from pathlib import Path
 
 from vault.cli import values
+from vault.cli.archive_commands import ARCHIVE_COMMANDS
 from vault.cli.audit_commands import AUDIT_COMMANDS
 from vault.cli.command import Audience, Command, Option
+from vault.cli.exposure_command import EXPOSURE
 from vault.cli.options import JSON, REMOTE, SUBJECT_REF, SUBJECT_REF_FILE
 
 _POLICIES = Option(
@@ -140,6 +142,7 @@ COMMANDS: tuple[Command, ...] = (
         run="vault.cli.health:run",
     ),
     *AUDIT_COMMANDS,
+    EXPOSURE,
     Command(
         words=("policy", "check"),
         audience=Audience.POLICY_OWNER,
@@ -202,6 +205,7 @@ COMMANDS: tuple[Command, ...] = (
         example="pdvault migrate --owner-url-file /etc/pdvault/owner.url --dry-run",
         run="vault.cli.migrate:run",
     ),
+    *ARCHIVE_COMMANDS,
     Command(
         words=("serve",),
         audience=Audience.OPERATOR,

@@ -146,6 +146,7 @@ def _facts(settings: Settings, port: int, config_file: Path) -> dict[str, object
         "spans": str(state / "spans.jsonl"),
         "openbao": settings.transit_address,
         "postgres_owner_url_file": str(settings.owner_url_file),
+        "audit_key": str(state / "audit.vkey"),
     }
 
 
@@ -161,6 +162,7 @@ def _welcome(settings: Settings, port: int, policies: Path) -> str:
 vault       127.0.0.1:{port}   (gRPC, mutual TLS)
 OpenBao     {settings.transit_address}
 PostgreSQL  logins and addresses in {_shown(settings.owner_url_file.parent)}/*.url
+log's key   {_shown(state / "audit.vkey")}   (to verify exports; hand it to auditors)
 policies    {_shown(policies)}   (after a change: kill -HUP {os.getpid()})
 clients     {certs}/NAME, one folder each:
             {clients}
@@ -171,6 +173,8 @@ and then try:
   {command} tokenize --client {certs}/order --subject-ref m-1 person_name=张伟 phone=13812345678
   {command} detokenize --client {certs}/shipping --purpose delivery TOKEN TOKEN
   {command} audit list --client {certs}/auditor --since 1h
+  {command} audit export --client {certs}/auditor log.jsonl
+  {command} audit verify log.jsonl --key {_shown(state / "audit.vkey")}
 """
 
 

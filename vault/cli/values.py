@@ -5,6 +5,7 @@ import datetime as dt
 import re
 
 _AGO = re.compile(r"([1-9][0-9]{0,5})([smhd])")
+_MONTH = re.compile(r"[1-9][0-9]{3}-(0[1-9]|1[0-2])", re.ASCII)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _MAX_PORT = 65535
 _MAX_COUNT = 1_000_000
@@ -38,6 +39,13 @@ def moment(text: str) -> dt.datetime:
         raise argparse.ArgumentTypeError(
             "a time is like 2026-11-21T08:30:00Z, 2026-11-21, or 2h for two hours ago (s, m, h, d)"
         ) from None
+
+
+def month(text: str) -> dt.date:
+    """`2026-11`, as its first day."""
+    if _MONTH.fullmatch(text) is None:
+        raise argparse.ArgumentTypeError("a month is like 2026-11")
+    return dt.date(int(text[:4]), int(text[5:]), 1)
 
 
 def field(text: str) -> tuple[str, str]:
