@@ -102,7 +102,7 @@ AUDIT_COMMANDS: tuple[Command, ...] = (
     Command(
         words=("audit", "subject"),
         audience=Audience.AUDITOR,
-        summary="the story of one consumer: who saw which fields, when, why, under which rule",
+        summary="the story of one consumer: who saw which fields, when, why, by which rule",
         details=(
             "In plain words, by day, refusals included.\n\n"
             "--proofs writes an access record that can be handed out: the consumer's entries, each "
@@ -269,7 +269,7 @@ AUDIT_COMMANDS: tuple[Command, ...] = (
     Command(
         words=("audit", "verify"),
         audience=Audience.AUDITOR,
-        summary="verify an export, offline: no vault, no database, only the log's public key",
+        summary="verify an export, offline: no vault, no database, only the public key",
         details=(
             "Proves that nothing was removed, changed, reordered or forked, or names the first "
             "index that fails and the kind of damage. Exit code 0: sound. 1: damaged. 2: could not "

@@ -7,7 +7,6 @@ from vault.cli.archive_commands import ARCHIVE_COMMANDS
 from vault.cli.audit_commands import AUDIT_COMMANDS
 from vault.cli.command import Audience, Command, Option
 from vault.cli.exposure_command import EXPOSURE
-from vault.cli.exposure_command import EXPOSURE
 from vault.cli.options import JSON, REMOTE, SUBJECT_REF, SUBJECT_REF_FILE
 
 _POLICIES = Option(
@@ -143,7 +142,6 @@ COMMANDS: tuple[Command, ...] = (
         run="vault.cli.health:run",
     ),
     *AUDIT_COMMANDS,
-    EXPOSURE,
     EXPOSURE,
     Command(
         words=("policy", "check"),

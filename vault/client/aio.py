@@ -3,7 +3,7 @@
 
 import asyncio
 import datetime as dt
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from types import TracebackType
 from typing import Self, TypeAlias, TypeVar, Unpack, cast
 
@@ -128,7 +128,7 @@ class AsyncVaultClient(BaseClient[grpc.aio.Channel]):
 
     def tail_entries(
         self, *, traceparent: str | None = None, **filters: Unpack[EntryFilters]
-    ) -> AsyncIterator[results.Entry]:
+    ) -> AsyncGenerator[results.Entry, None]:
         """Entries that match, oldest first, from now on, until the iterator is closed.
 
         They come when they have their place in the log, below a second after the call. Takes
@@ -212,7 +212,7 @@ class AsyncVaultClient(BaseClient[grpc.aio.Channel]):
         checkpoint_size: int = 0,
         *,
         traceparent: str | None = None,
-    ) -> AsyncIterator[log_results.ExportPiece]:
+    ) -> AsyncGenerator[log_results.ExportPiece, None]:
         """The log with begin <= index < end (0: the checkpoint's size), piece by piece.
 
         First the head, then tiles and leaves in the order of the export file (docs/formats.md).
@@ -293,7 +293,7 @@ class AsyncVaultClient(BaseClient[grpc.aio.Channel]):
             for channel in self._channels.give_back(lease):
                 await channel.close()
 
-    async def _stream(self, steps: StreamSteps[ItemT]) -> AsyncIterator[ItemT]:
+    async def _stream(self, steps: StreamSteps[ItemT]) -> AsyncGenerator[ItemT, None]:
         stream: _Stream | None = None
         outcome: Outcome = None
         try:

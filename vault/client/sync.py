@@ -2,7 +2,7 @@
 
 import datetime as dt
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Protocol, Self, TypeAlias, TypeVar, Unpack, cast
 
@@ -133,7 +133,7 @@ class VaultClient(BaseClient[grpc.Channel]):
 
     def tail_entries(
         self, *, traceparent: str | None = None, **filters: Unpack[EntryFilters]
-    ) -> Iterator[results.Entry]:
+    ) -> Generator[results.Entry, None, None]:
         """Entries that match, oldest first, from now on, until the iterator is closed.
 
         They come when they have their place in the log, below a second after the call. Takes
@@ -217,7 +217,7 @@ class VaultClient(BaseClient[grpc.Channel]):
         checkpoint_size: int = 0,
         *,
         traceparent: str | None = None,
-    ) -> Iterator[log_results.ExportPiece]:
+    ) -> Generator[log_results.ExportPiece, None, None]:
         """The log with begin <= index < end (0: the checkpoint's size), piece by piece.
 
         First the head, then tiles and leaves in the order of the export file (docs/formats.md).
@@ -298,7 +298,7 @@ class VaultClient(BaseClient[grpc.Channel]):
             for channel in self._channels.give_back(lease):
                 channel.close()
 
-    def _stream(self, steps: StreamSteps[ItemT]) -> Iterator[ItemT]:
+    def _stream(self, steps: StreamSteps[ItemT]) -> Generator[ItemT, None, None]:
         stream: _Stream | None = None
         outcome: Outcome = None
         try:
