@@ -79,6 +79,7 @@ from vault.telemetry import Telemetry, names
 from vault.telemetry.kinds import NO_WORDS, Vocabulary
 from vault.telemetry.logs import Log
 from vault.telemetry.loop_lag import LoopLag
+from vault.telemetry.trace import trip_traceparent
 from vault.telemetry.trips import TripNotes
 
 _log = Log("vault.app")
@@ -198,7 +199,9 @@ class Service:
             for clear in forget:
                 clear()
 
-        transit = Transit(transit_settings(config), clock=clock, on_lost=forget_keys)
+        transit = Transit(
+            transit_settings(config), clock=clock, on_lost=forget_keys, traceparent=trip_traceparent
+        )
         await transit.open(holder.current.tenants)
         self._stack.push_async_callback(transit.close)
         index_keys = IndexKeys(

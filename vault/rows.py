@@ -159,13 +159,18 @@ class StoredEntry:
 
 @dataclass(frozen=True, slots=True)
 class LeafRow:
-    """A leaf with the entry that it stands for; the entry's parts are None if it is gone."""
+    """A leaf with the entry that it stands for; the entry's parts are None if it is gone.
+
+    Attributes:
+        is_archived: its month went to files, so the entry is rightly gone.
+    """
 
     index: int
     entry_id: UUID
     leaf_hash: bytes
     entry_leaf_hash: bytes | None
     entry: bytes | None
+    is_archived: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,3 +211,37 @@ class Backlog:
 
     entries: int
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class LogMonth:
+    """A month's partition of the log.
+
+    Attributes:
+        name: of the table.
+        begin, end: of the month, in UTC.
+    """
+
+    name: str
+    begin: dt.datetime
+    end: dt.datetime
+
+    @property
+    def label(self) -> str:
+        """Such as `2024-01`."""
+        return f"{self.begin:%Y-%m}"
+
+
+@dataclass(frozen=True, slots=True)
+class MonthFacts:
+    """What a month's partition holds.
+
+    Attributes:
+        sequenced: how many of the entries have a leaf index.
+        first, last: the lowest and the highest leaf index; None if there is none.
+    """
+
+    entries: int
+    sequenced: int
+    first: int | None
+    last: int | None

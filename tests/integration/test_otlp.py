@@ -120,10 +120,9 @@ def test_one_tree_with_links_arrives():
     assert root["flags"] == 0x301  # sampled whatever the caller said; its parent is remote
     assert root["error"] == 2
     assert root["attributes"] == {
-        "rpc.system": "grpc",
-        "rpc.service": "vault.v1.TokenService",
-        "rpc.method": "Detokenize",
-        "rpc.grpc.status_code": 14,
+        "rpc.system.name": "grpc",
+        "rpc.method": "vault.v1.TokenService/Detokenize",
+        "rpc.response.status_code": "UNAVAILABLE",
         "pdvault.purpose": "delivery",
         "pdvault.reason": "KEY_STORE_SEALED",
     }

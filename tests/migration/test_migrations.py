@@ -14,6 +14,7 @@ from vault.store.database import Database, PoolSettings
 from vault.store.migrate import migrate, migrations
 
 TABLES = {
+    "audit_archives",
     "audit_checkpoints",
     "audit_entries",
     "audit_leaves",
@@ -40,6 +41,7 @@ SERVICE_RIGHTS = {
     "writes": {"select", "insert", "delete"},
 }
 AUDIT_READER_RIGHTS = {
+    "audit_archives": {"select"},
     "audit_checkpoints": {"select"},
     "audit_entries": {"select"},
     "audit_leaves": {"select"},
@@ -47,6 +49,7 @@ AUDIT_READER_RIGHTS = {
     "audit_tiles": {"select"},
 }
 SEQUENCER_RIGHTS = {
+    "audit_archives": {"select"},
     "audit_checkpoints": {"select", "insert"},
     "audit_entries": {"select"},
     "audit_leaves": {"select", "insert"},

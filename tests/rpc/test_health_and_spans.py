@@ -94,7 +94,7 @@ def test_one_calls_span_tree(own: VaultService) -> None:
     assert entry.call_id.hex == attributes["pdvault.call.id"]
     assert "delivery" == attributes["pdvault.purpose"]
     assert (1, 1) == (attributes["pdvault.items"], attributes["pdvault.items.allowed"])
-    assert 0 == attributes["rpc.grpc.status_code"]
+    assert "OK" == attributes["rpc.response.status_code"]
     # Each stage is a child of the call, in the order of the request path.
     stages = [span for span in spans() if span["parent_id"] == call["span_id"]]
     names = [span["name"] for span in sorted(stages, key=lambda span: span["start_ns"])]

@@ -14,12 +14,14 @@ class LyingTransit:
         twist: from the honest results to what is sent.
         answer: if set, (status, body) for every encrypt and decrypt.
         requests: method, path and body of every request.
+        traceparents: the header of every request, or None.
     """
 
     def __init__(self):
         self.twist = lambda results: results
         self.answer = None
         self.requests = []
+        self.traceparents = []
         self.policies = ["pdvault"]
         self.key = {"type": "aes256-gcm96", "derived": True}
 
@@ -58,6 +60,7 @@ def lying_transit():
             self._serve(json.loads(self.rfile.read(length)))
 
         def _serve(self, body):
+            fake.traceparents.append(self.headers["traceparent"])
             status, document = fake.reply(self.command, self.path, body)
             data = document if isinstance(document, bytes) else json.dumps(document).encode()
             self.send_response(status)

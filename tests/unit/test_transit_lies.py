@@ -17,6 +17,8 @@ from vault.crypto.transit import (
     Wrapped,
 )
 from vault.errors import Reason, VaultError
+from vault.telemetry import names
+from vault.telemetry.trace import Tracer, trip_traceparent
 
 CANARY = "canary-5e1f"
 
@@ -234,3 +236,20 @@ async def test_values_show_no_secrets(transit):
     shown = repr((wrap, answer, opened, UnwrapItem("demo-shop", answer.wrapped, b"c")))
     assert "S3CRET" not in shown
     assert answer.wrapped not in shown
+
+
+async def test_requests_name_the_trip_that_they_serve(fake, tmp_path):
+    """Those of a trip have its span; the others have no header at all."""
+    (tmp_path / "token").write_text("a-token\n")
+    settings = TransitSettings(fake.address, TokenFile(tmp_path / "token"), probe_seconds=3600)
+    transit = Transit(settings, traceparent=trip_traceparent)
+    await transit.open(["demo-shop"])
+    assert {None} == set(fake.traceparents)
+    submitted = []
+    trip = Tracer(submitted.append).trip(names.TRIP_TRANSIT_WRAP)
+    await transit.wrap(items(2))
+    trip.finish()
+    assert f"00-{trip.trace_id.hex()}-{trip.span_id.hex()}-01" == fake.traceparents[-1]
+    await transit.wrap(items(1))
+    assert fake.traceparents[-1] is None
+    await transit.close()

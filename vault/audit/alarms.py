@@ -36,11 +36,15 @@ class Alarm(enum.StrEnum):
     """Leaves have waited for a checkpoint for too long."""
     WITNESS_FILE = "witness_file"
     """The witness file can't be written."""
+    UNPARTITIONED = "unpartitioned"
+    """Entries lie in the partition for the rest, as their month had none."""
     FAULT = "fault"
     """The sequencer met something it does not understand; it begins anew."""
 
 
-PASSING: Final = frozenset({Alarm.LAG, Alarm.UNSIGNED, Alarm.WITNESS_FILE, Alarm.FAULT})
+PASSING: Final = frozenset(
+    {Alarm.LAG, Alarm.UNSIGNED, Alarm.WITNESS_FILE, Alarm.UNPARTITIONED, Alarm.FAULT}
+)
 """Delays and troubles outside the log: they neither stop it nor last."""
 
 

@@ -69,7 +69,7 @@ class Growth:
         return root
 
     def extend(self, rows: Iterable[LeafRow]) -> list[TileRow]:
-        """Adds leaves, each derived anew from its entry's bytes.
+        """Adds leaves, each derived anew from its entry's bytes, unless these went to files.
 
         Returns:
             The tiles that became full.
@@ -82,6 +82,11 @@ class Growth:
         for row in rows:
             if row.index != self.size:
                 raise TreeDamageError(Alarm.LEAF_DAMAGED, self.size)
+            if row.is_archived:
+                # Nothing to derive it from; the tiles and the signed root still hold it.
+                self._range.append(row.leaf_hash)
+                full += self._tiles.append(row.leaf_hash)
+                continue
             if row.entry is None:
                 raise TreeDamageError(Alarm.ENTRY_DAMAGED, row.index)
             derived = leaf_hash(row.entry)

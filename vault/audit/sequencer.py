@@ -38,6 +38,10 @@ _STANDBY_S = 0.5
 """How often a standby tries to lead."""
 _LOOK_S = 1.0
 """How often the backlog is looked at, the witness file written, a failed signature tried again."""
+_PARTITIONS_S = 3600.0
+"""How often the months' partitions are looked after."""
+_MONTHS = 12
+"""How many months ahead they are made."""
 _ALARM_S = 10.0
 """How long an entry may wait for its index, or a leaf for its checkpoint."""
 _FINISH_S = 3.0
@@ -51,6 +55,7 @@ class Writer(PublishedTree, Protocol):
     async def lead(self) -> bool: ...
     async def sequence(self, size: int, limit: int) -> Sequenced: ...
     async def backlog(self) -> Backlog: ...
+    async def ensure_partitions(self, months: int) -> bool | None: ...
     async def add_tiles(self, tiles: list[TileRow]) -> None: ...
     async def add_checkpoint(self, row: CheckpointRow) -> bool: ...
     async def close(self) -> None: ...
@@ -123,6 +128,7 @@ class Sequencer:
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._looked_ns = 0
+        self._partitioned_ns: int | None = None
         self._unkept: CheckpointRow | None = None
         self._published = 0
         self.state = LogState()
@@ -301,7 +307,9 @@ class Sequencer:
         self._tell(Alarm.LAG, backlog.seconds > _ALARM_S)
         since = state.unpublished_ns
         self._tell(Alarm.UNSIGNED, since is not None and now - since > _ALARM_S * 1e9)
-        if not is_leader:
+        if is_leader:
+            await self._look_after_months(writer, now)
+        else:
             row = await writer.newest_checkpoint()
             if row is not None:
                 with self._alarming():
@@ -309,6 +317,14 @@ class Sequencer:
                     self._unkept = row
                     self.state = LogState(row.size, backlog.entries, backlog.seconds)
         await self._keep()
+
+    async def _look_after_months(self, writer: Writer, now: int) -> None:
+        since = self._partitioned_ns
+        if since is None or now - since > _PARTITIONS_S * 1e9:
+            self._partitioned_ns = now
+            are_all_placed = await writer.ensure_partitions(_MONTHS)
+            if are_all_placed is not None:
+                self._tell(Alarm.UNPARTITIONED, not are_all_placed)
 
     def _tell(self, alarm: Alarm, is_on: bool) -> None:
         if is_on:

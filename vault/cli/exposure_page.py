@@ -156,7 +156,7 @@ def _course(report: Report) -> Iterable[str]:
         ]
         yield _table((title, "Values", "Entries", "First", "Last"), rows, numbers=(1, 2))
     most = max(tally.items for tally in exposure.days.values())
-    rows = [
+    days = [
         (
             day.isoformat(),
             f"{tally.items:,}",
@@ -164,7 +164,7 @@ def _course(report: Report) -> Iterable[str]:
         )
         for day, tally in sorted(exposure.days.items())
     ]
-    yield _table(("Day (UTC)", "Values", ""), rows, numbers=(1,), wide=2)
+    yield _table(("Day (UTC)", "Values", ""), days, numbers=(1,), wide=2)
 
 
 def _refused(exposure: Exposure) -> Iterable[str]:
@@ -214,7 +214,7 @@ def _consumers(report: Report) -> Iterable[str]:
         "<p>By the random handles that the vault knows them by; only the shop can tell who "
         "they are.</p>"
     )
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for handle, tally, kinds in exposure.by_consumer():
         if len(rows) == MOST_CONSUMERS:
             break

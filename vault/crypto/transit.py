@@ -12,6 +12,7 @@ is the right one (`SubjectKey.check`), dropping opened keys when told (`on_lost`
 """
 
 import asyncio
+import contextvars
 import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
@@ -67,7 +68,8 @@ _T = TypeVar("_T")
 class _Http:
     """hvac's adapter over one pool of connections."""
 
-    def __init__(self, settings: TransitSettings) -> None:
+    def __init__(self, settings: TransitSettings, traceparent: Callable[[], str | None]) -> None:
+        self._traceparent = traceparent
         pool = requests.adapters.HTTPAdapter(pool_maxsize=settings.threads + 1)
         http = requests.Session()
         http.trust_env = False  # neither proxies nor .netrc nor another CA bundle
@@ -90,6 +92,8 @@ class _Http:
     ) -> tuple[int, dict[str, object]]:
         """Status and JSON document of one request; a dropped connection is tried once more."""
         headers = {"X-Vault-Token": token} if token else {}
+        if (traceparent := self._traceparent()) is not None:
+            headers["traceparent"] = traceparent
         for _ in range(2):
             try:
                 response: requests.Response = self._adapter.request(
@@ -117,6 +121,7 @@ class Transit:
         *,
         clock: Clock | None = None,
         on_lost: Callable[[], None] = lambda: None,
+        traceparent: Callable[[], str | None] = lambda: None,
     ) -> None:
         """Build, without calling anybody.
 
@@ -125,11 +130,13 @@ class Transit:
             clock: the time.
             on_lost: called in the event loop when unwrapping has been impossible for longer
                 than `settings.grace_seconds`, once per loss; the keyring's `clear`.
+            traceparent: the W3C header of the trip that is made; asked in the context of
+                whoever wraps or unwraps. None: no header.
         """
         clock = clock or SystemClock()
         self._settings = settings
         self._on_lost = on_lost
-        self._http = _Http(settings)
+        self._http = _Http(settings, traceparent)
         self._session = TransitSession(settings, clock=clock, send=self._http.send)
         self._health = TransitHealth(
             clock=clock,
@@ -277,7 +284,10 @@ class Transit:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._settings.call_seconds):
-                results = await loop.run_in_executor(self._workers, self._call, verb, tenant, items)
+                call = contextvars.copy_context().run  # the worker's request names our trip
+                results = await loop.run_in_executor(
+                    self._workers, call, self._call, verb, tenant, items
+                )
         except TimeoutError:
             self._health.failed(Reason.KEY_STORE_UNAVAILABLE, verb, tenant)
             return _failures(Reason.KEY_STORE_UNAVAILABLE, items)

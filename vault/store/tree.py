@@ -155,6 +155,19 @@ class TreeWriter(TreeReader):
         async with self._borrow() as connection:
             return Backlog(*await connection.fetchrow(QUERIES["pending_backlog"], _MOST_COUNTED))
 
+    async def ensure_partitions(self, months: int) -> bool | None:
+        """Makes the log's partitions of this month and of the `months` after it.
+
+        Returns:
+            Whether every entry lies in its month's; None if the log was too busy to make one.
+        """
+        async with self._borrow() as connection:
+            try:
+                await connection.execute(QUERIES["ensure_partitions"], months)
+            except asyncpg.LockNotAvailableError:
+                return None
+            return not await connection.fetchval(QUERIES["has_rest"])
+
     async def add_tiles(self, tiles: Sequence[TileRow]) -> None:
         """Stores full tiles that are not there yet; what is there stays as it is."""
         async with self._borrow() as connection:

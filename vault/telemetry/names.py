@@ -91,11 +91,17 @@ TRIPS: Final = frozenset(
 
 # --- Attributes of spans -------------------------------------------------------------
 
-# OpenTelemetry semantic conventions.
-RPC_SYSTEM: Final = "rpc.system"
-RPC_SERVICE: Final = "rpc.service"
+# OpenTelemetry semantic conventions (1.38 and newer for RPC).
+RPC_SYSTEM: Final = "rpc.system.name"
 RPC_METHOD: Final = "rpc.method"
-RPC_STATUS: Final = "rpc.grpc.status_code"
+RPC_STATUS: Final = "rpc.response.status_code"
+RPC_STATUSES: Final = (
+    *("OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND"),
+    *("ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION"),
+    *("ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"),
+    "UNAUTHENTICATED",
+)
+"""By number."""
 ERROR_TYPE: Final = "error.type"
 DB_SYSTEM: Final = "db.system.name"
 SERVER_ADDRESS: Final = "server.address"
@@ -122,7 +128,6 @@ VERDICT_CODES: Final = frozenset(Verdict.__members__)
 _COUNT: Final = Count()
 
 SPAN_ATTRIBUTES: Final[dict[str, Kind]] = {
-    RPC_STATUS: _COUNT,
     ERROR_TYPE: Code(REASON_CODES),
     CALL_ID: HexId(32),
     ENTRY_IDS: ListOf(HexId(32), 1000),
@@ -143,8 +148,8 @@ SPAN_ATTRIBUTES: Final[dict[str, Kind]] = {
 
 EXPORT_ATTRIBUTES: Final = (
     RPC_SYSTEM,
-    RPC_SERVICE,
     RPC_METHOD,
+    RPC_STATUS,
     DB_SYSTEM,
     SERVER_ADDRESS,
     SERVER_PORT,

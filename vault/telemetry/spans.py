@@ -77,12 +77,10 @@ class SpanBuilder:
             else None
         )
         name = self._known(call.name, names.RPCS)
-        service, _, method = name.rpartition("/")
         attributes: dict[str, Value] = {
             names.RPC_SYSTEM: "grpc",
-            names.RPC_SERVICE: service,
-            names.RPC_METHOD: method,
-            names.RPC_STATUS: call.status,
+            names.RPC_METHOD: "_OTHER" if name == names.RPC_OTHER else name,
+            names.RPC_STATUS: names.RPC_STATUSES[call.status],
         }
         self._judge(call.attributes, attributes)
         # Marks are on a clock that is never set back; the wall clock is read once.

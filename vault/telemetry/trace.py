@@ -218,6 +218,11 @@ class TripTrace:
             if len(self.links) < _MAX_LINKS:
                 self.links.append(Link(-1, call.trace_id, _running(call)))
 
+    @property
+    def traceparent(self) -> str:
+        """Where the trip stands, as the W3C header for whoever serves it. Always recorded."""
+        return f"00-{self.trace_id.hex()}-{self.span_id.hex()}-01"
+
     def finish(
         self, *, error: Reason | None = None, attributes: Mapping[str, Value] = _NOTHING
     ) -> None:
@@ -230,6 +235,8 @@ class TripTrace:
         if self.end_ns:
             return
         self.end_ns = self._now()
+        if current_trip.get() is self:
+            current_trip.set(None)
         self.error = error
         self.attributes = attributes
         self._submit(self)
@@ -244,6 +251,14 @@ def _running(call: CallTrace) -> bytes:
 
 current_call: ContextVar[CallTrace | None] = ContextVar("current_call", default=None)
 """The call that this task serves. For log lines only; whoever needs the call is handed it."""
+current_trip: ContextVar[TripTrace | None] = ContextVar("current_trip", default=None)
+"""The round trip that this task makes; a stage makes each in a task of its own."""
+
+
+def trip_traceparent() -> str | None:
+    """The header of the trip that this task makes; None outside of one."""
+    trip = current_trip.get()
+    return None if trip is None else trip.traceparent
 
 
 class Tracer:
@@ -293,11 +308,13 @@ class Tracer:
     def trip(self, name: str, calls: Sequence[CallTrace] = ()) -> TripTrace:
         """Starts a trip that serves the stages in which these calls wait now.
 
+        It becomes the current one of this task.
+
         Args:
             name: one of `names.TRIPS`.
             calls: empty for work of the service's own.
         """
-        return TripTrace(
+        trip = TripTrace(
             name,
             calls,
             ids=self._ids.take(),
@@ -305,3 +322,5 @@ class Tracer:
             now=self._now,
             submit=self._submit,
         )
+        current_trip.set(trip)
+        return trip

@@ -1,9 +1,9 @@
 -- name: find_leaves
--- Where these entries stand in the tree, as far as a tenant may know.
+-- Where these entries stand in the tree, as far as a tenant may know; also those whose month went to files.
 select l.entry_id, l.leaf_index, l.leaf_hash
 from audit_leaves as l
-join audit_entries as e on e.entry_id = l.entry_id and e.recorded_at = l.recorded_at
-where l.entry_id = any($1::uuid[]) and e.tenant in ($2, '');
+left join audit_entries as e on e.entry_id = l.entry_id and e.recorded_at = l.recorded_at
+where l.entry_id = any($1::uuid[]) and coalesce(e.tenant, l.tenant) in ($2, '');
 
 -- name: covering_checkpoint
 -- The first checkpoint of at least this size.

@@ -12,7 +12,7 @@ select coalesce(max(leaf_index) + 1, 0) from audit_leaves;
 with oldest as materialized (
     select entry_id, recorded_at from audit_pending order by entry_id limit $2
 ), batch as materialized (
-    select o.entry_id, o.recorded_at, e.leaf_hash, coalesce(sha256('\x00'::bytea || e.entry) = e.leaf_hash, false) as is_sound
+    select o.entry_id, o.recorded_at, e.leaf_hash, e.tenant, coalesce(sha256('\x00'::bytea || e.entry) = e.leaf_hash, false) as is_sound
     from oldest as o
     left join audit_entries as e on e.entry_id = o.entry_id and e.recorded_at = o.recorded_at
 ), verdict as (
@@ -21,13 +21,21 @@ with oldest as materialized (
     delete from audit_pending
     where entry_id in (select entry_id from batch) and (select are_sound from verdict)
 ), placed as (
-    insert into audit_leaves (leaf_index, entry_id, recorded_at, leaf_hash)
-    select $1::bigint - 1 + row_number() over (order by entry_id), entry_id, recorded_at, leaf_hash
+    insert into audit_leaves (leaf_index, entry_id, recorded_at, leaf_hash, tenant)
+    select $1::bigint - 1 + row_number() over (order by entry_id), entry_id, recorded_at, leaf_hash, tenant
     from batch
     where (select are_sound from verdict)
 )
 select entries, are_sound, (select entry_id from batch where not is_sound order by entry_id limit 1) as damaged
 from verdict;
+
+-- name: ensure_partitions
+-- Makes the partitions of the months to come.
+select ensure_audit_partitions($1);
+
+-- name: has_rest
+-- Whether entries fell into no month's partition.
+select exists (select from audit_entries_rest);
 
 -- name: pending_backlog
 -- How many entries wait (counted up to $1), and for how long the oldest has waited.
@@ -42,8 +50,12 @@ select
     ) as seconds;
 
 -- name: stored_leaves
--- Leaves from $1 on, at most $2, with the entries that they stand for.
-select l.leaf_index, l.entry_id, l.leaf_hash, e.leaf_hash as entry_leaf_hash, e.entry
+-- Leaves from $1 on, at most $2, with the entries that they stand for. An entry of a month that went to
+-- files is rightly gone.
+select l.leaf_index, l.entry_id, l.leaf_hash, e.leaf_hash as entry_leaf_hash, e.entry,
+    e.entry is null and exists (
+        select from audit_archives as a where l.recorded_at >= a.month_begin and l.recorded_at < a.month_end
+    ) as is_archived
 from audit_leaves as l
 left join audit_entries as e on e.entry_id = l.entry_id and e.recorded_at = l.recorded_at
 where l.leaf_index >= $1 and l.leaf_index < $1 + $2::bigint
