@@ -216,6 +216,7 @@ LOG_ALARMS: Final = frozenset(
         "lag",
         "unsigned",
         "witness_file",
+        "unpartitioned",
         "fault",
     }
 )
