@@ -46,11 +46,13 @@ begin
     execute format(
         'select count(*), count(l.leaf_index), min(l.leaf_index), max(l.leaf_index),'
         '    coalesce(bool_and(e.recorded_at >= $1 and e.recorded_at < $2), true)'
-        ' from %I as e left join audit_leaves as l on l.entry_id = e.entry_id and l.leaf_hash = e.leaf_hash',
+        ' from %I as e left join audit_leaves as l'
+        ' on l.entry_id = e.entry_id and l.leaf_hash = e.leaf_hash and l.leaf_index between $3 and $4',
         part
     )
     into found_entries, found_leaves, found_first, found_last, are_inside
-    using first_day at time zone 'UTC', (first_day + interval '1 month') at time zone 'UTC';
+    using first_day at time zone 'UTC', (first_day + interval '1 month') at time zone 'UTC',
+        first_leaf, last_leaf;
     if found_entries <> expected or found_leaves <> expected or not are_inside
         or found_first is distinct from first_leaf or found_last is distinct from last_leaf
         or not exists (select from audit_checkpoints as c where c.size = tree_size)
@@ -60,9 +62,10 @@ begin
     end if;
     execute format(
         'update audit_leaves as l set tenant = e.tenant from %I as e'
-        ' where l.entry_id = e.entry_id and l.tenant is null',
+        ' where l.entry_id = e.entry_id and l.tenant is null and l.leaf_index between $1 and $2',
         part
-    );
+    )
+    using first_leaf, last_leaf;
     insert into audit_archives (
         partition, month_begin, month_end, entries, first_index, last_index, checkpoint_size, index_sha256
     ) values (
