@@ -17,7 +17,7 @@ ARCHIVE_COMMANDS = (
     Command(
         words=("audit", "archive"),
         audience=Audience.OPERATOR,
-        summary="move old months of the log from the database to files that anybody can verify",
+        summary="move old months of the log from the database to files that all can verify",
         details=(
             "Without --execute it says what would be done, and does nothing. With it: writes the "
             "months' entries and the whole tree up to a signed checkpoint into the folder "
