@@ -18,7 +18,7 @@ from vault.config import ConfigError
 from vault.embedded import EmbeddedError
 from vault.errors import Reason, VaultError, Violation
 from vault.policy import BundleError
-from vault.telemetry.span_file import SpanNode, StoredSpan
+from vault.telemetry.span_file import SpanNode, StoredSpan, gaps
 
 _POLICIES = Path(__file__).parents[2] / "policies"
 
@@ -254,3 +254,21 @@ def test_a_waterfall_shows_what_hung_on_what_and_when():
     assert "~" * 20 + " " * 20 == bars[2]
     assert " " * 20 == bars[3][:20]
     assert lines[3].endswith("failed")
+
+
+def test_spans_that_are_missing_are_counted():
+    trace, other = "1" * 32, "2" * 32
+
+    def span(span_id, parent=None, *, kind="INTERNAL", links=(), trace_id=trace):
+        return StoredSpan(trace_id, span_id, parent, "x", kind, 0, 1, False, {}, links)
+
+    call = span("call", "callers-own", kind="SERVER")
+    stage = span("stage", "call", links=((other, "trip"),))
+    trip = span("trip", kind="CLIENT", trace_id=other, links=((trace, "stage"), (other, "else")))
+    own_trip = span("own", "stage", kind="CLIENT")
+
+    assert [] == gaps([call, stage, trip, own_trip], trace, ["call"])
+    assert ["1 shared round trip"] == gaps([call, stage, own_trip], trace, ["call"])
+    assert ["1 call"] == gaps([stage, trip, own_trip], trace, ["call"])
+    assert ["1 span that others hang on"] == gaps([call, trip, own_trip], trace, ["call"])
+    assert ["2 calls", "1 shared round trip"] == gaps([call, stage], trace, ["call", "b", "c"])

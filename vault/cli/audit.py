@@ -8,6 +8,7 @@ import itertools
 import os
 import re
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 
 from vault.cli.audit_filters import add_times, entry_filters
@@ -17,7 +18,7 @@ from vault.cli.output import DONE, USAGE, CommandError, emit, emit_json, say
 from vault.cli.tables import show_facts, show_table
 from vault.cli.waterfall import waterfall
 from vault.client import Entry, Reason, VaultClient
-from vault.telemetry.span_file import read_spans, span_tree
+from vault.telemetry.span_file import gaps, read_spans, span_tree
 
 _HEX = re.compile(r"[0-9a-f]{32}")
 _ID_WINDOW = dt.timedelta(seconds=2)
@@ -68,7 +69,7 @@ def show(args: argparse.Namespace) -> int:
         else:
             _show_entry(entry)
     if spans and not args.json:
-        _show_spans(Path(spans), entries[0].trace_id)
+        _show_spans(Path(spans), entries)
     return DONE
 
 
@@ -159,13 +160,18 @@ def _show_entry(entry: Entry) -> None:
         )
 
 
-def _show_spans(path: Path, trace_id: str) -> None:
+def _show_spans(path: Path, entries: Sequence[Entry]) -> None:
+    trace_id = entries[0].trace_id
     if not path.exists():
         raise CommandError(f"{path}: no such file", hint="telemetry.span_file says where it lies")
-    lines = waterfall(span_tree(read_spans(path, trace_id), trace_id))
+    spans = read_spans(path, trace_id)
+    lines = waterfall(span_tree(spans, trace_id))
     if not lines:
         say(f"{path} has no spans of this trace (yet, or any more)")
         return
     emit("where the time went; [name] and ~ is a round trip shared with other calls")
     for line in lines:
         emit(f"  {line}")
+    missing = gaps(spans, trace_id, [entry.span_id for entry in entries])
+    if missing:
+        say(f"spans are missing: {', '.join(missing)} (not written yet, dropped, or rotated away)")

@@ -159,6 +159,32 @@ def span_tree(spans: Iterable[StoredSpan], trace_id: str) -> tuple[SpanNode, ...
     return tuple(grow(span) for span in children.get(None, ()))
 
 
+def gaps(spans: Iterable[StoredSpan], trace_id: str, calls: Iterable[str]) -> list[str]:
+    """What `read_spans` should have found and did not; a phrase for each kind.
+
+    Args:
+        spans: as `read_spans` gave them.
+        trace_id: 32 hex digits.
+        calls: span ids of the calls that the log knows of in this trace, 16 hex digits.
+    """
+    all_spans = list(spans)
+    own = {span.span_id for span in all_spans if span.trace_id == trace_id}
+    there = {(span.trace_id, span.span_id) for span in all_spans}
+    # A call's parent is the caller's own span, which is not ours to have.
+    orphans = {
+        span.parent_id
+        for span in all_spans
+        if span.trace_id == trace_id and span.kind != "SERVER" and span.parent_id is not None
+    } - own
+    linked = {link for span in all_spans if span.trace_id == trace_id for link in span.links}
+    counts = {
+        "call": len(set(calls) - own),
+        "shared round trip": len(linked - there),
+        "span that others hang on": len(orphans - set(calls)),
+    }
+    return [f"{count} {what}{'s' * (count > 1)}" for what, count in counts.items() if count]
+
+
 def _scan(path: Path, needles: set[str]) -> Iterator[StoredSpan]:
     for file in (_rotated(path), path):
         try:
