@@ -318,6 +318,7 @@ class Service:
 
         proofs = ProofReader(readers)
         hashes = TreeHashes(proofs)
+        archive = config.audit.archive_directory
         lister = EntryLister(
             log=LogReader(readers), index_keys=index_keys, subjects=subjects, recorder=recorder
         )
@@ -326,7 +327,7 @@ class Service:
             tailer=Tailer(log=proofs, lister=lister, recorder=recorder),
             statistician=Statistician(log=proofs, recorder=recorder),
             prover=Prover(log=proofs, hashes=hashes, recorder=recorder),
-            exporter=Exporter(log=proofs, hashes=hashes, recorder=recorder),
+            exporter=Exporter(log=proofs, hashes=hashes, recorder=recorder, archive=archive),
             verifier_key=lambda: str(signer.verifier_keys[0]),
         )
 

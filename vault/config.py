@@ -245,6 +245,9 @@ class _Judge:
     def _judge_audit(self, audit: AuditConfig) -> None:
         directory = audit.witness_file.parent
         self._try("audit.witness_file", lambda: config_files.check_directory(directory))
+        archive = audit.archive_directory
+        if archive is not None:
+            self._try("audit.archive_directory", lambda: config_files.check_directory(archive))
 
     def _judge_timeout(self, limits: LimitsConfig, field: str, seconds: float) -> None:
         self._require(

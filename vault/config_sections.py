@@ -247,6 +247,13 @@ class AuditConfig:
             "older, or has another history, is refused at start. Not on the database's disk."
         ),
     ]
+    archive_directory: Annotated[
+        Path | None,
+        Setting(
+            "Where months of the log that went to files can be read (docs/storage.md, archive), "
+            "for exports; none: their leaves are exported as hashes."
+        ),
+    ] = None
     patrol_leaves_per_second: Annotated[
         int,
         Setting(

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import pytest_asyncio
@@ -23,13 +24,14 @@ from vault.audit.merkle import build_proof, inclusion_plan, plan_nodes, verify_i
 from vault.audit.note import VerifierKey
 from vault.cli.main import main
 from vault.embedded import EmbeddedInstance
-from vault.errors import Reason
+from vault.errors import Reason, VaultError
 from vault.model import Authentication, Principal, Verdict
 from vault.rows import Commit
+from vault.service.export import Exporter, Piece
 from vault.service.tree import TreeHashes
 from vault.store.database import Database, PoolSettings
 from vault.store.migrate import migrate
-from vault.store.proofs import ProofReader
+from vault.store.proofs import ExportLeaf, ProofReader
 from vault.store.tree import TreeWriter
 
 MONTHS = ("2024-01", "2024-02", "2024-03")
@@ -227,6 +229,71 @@ async def test_an_archived_entry_is_still_proved_to_its_own_tenant_only(log, ope
         exported = await reader.export_leaves(0, 600, "demo-shop")
         assert 600 == len(exported)
         assert 300 == sum(leaf.entry is not None for leaf in exported)
+    finally:
+        await database.close()
+
+
+async def exported(reader: ProofReader, tenant: str, archive: Path | None) -> list[ExportLeaf]:
+    """The leaves of an export by an auditor of this tenant."""
+    sent: list[Piece] = []
+
+    async def send(piece: Piece) -> None:
+        sent.append(piece)
+
+    async def ignore(*_: object) -> None:
+        pass
+
+    auditor = SimpleNamespace(
+        tenant=tenant,
+        principal=None,
+        account=None,
+        trace=SimpleNamespace(mark=lambda _: None),
+        bundle=SimpleNamespace(decide_act=lambda *_: SimpleNamespace(is_allowed=True)),
+    )
+    exporter = Exporter(
+        log=reader,
+        hashes=TreeHashes(reader),
+        recorder=SimpleNamespace(record=ignore),
+        archive=archive,
+    )
+    await exporter.export(auditor, 0, 0, 0, send)
+    return [leaf for piece in sent if isinstance(piece, list) for leaf in piece]
+
+
+async def test_exports_read_archived_entries_from_the_folder(log, operator):
+    await record(log, "2024-01", 270)
+    await record(log, "2024-01", 30, tenant="other-shop")
+    await publish(log, 300)
+    await log.record(300)
+    await publish(log, 600)
+    database = Database(
+        PoolSettings(
+            url=log.urls.audit_reader, max_connections=1, connect_timeout=5, statement_timeout=10
+        )
+    )
+    await database.open()
+    try:
+        reader = ProofReader(database)
+        before = {tenant: await exported(reader, tenant, None) for tenant in ("demo-shop", "x")}
+        assert 0 == (await operator.archive("2024-02", "--execute"))[0]
+
+        for tenant, leaves in before.items():
+            again = await exported(reader, tenant, operator.folder)
+            assert [leaf.entry for leaf in leaves] == [leaf.entry for leaf in again]
+        hashes = await exported(reader, "demo-shop", None)
+        assert {None} == {leaf.entry for leaf in hashes[:300]}
+        assert None not in {leaf.entry for leaf in hashes[300:]}
+
+        bundle = operator.folder / "tile/entries/000"
+        bundle.chmod(0o644)
+        data = bytearray(bundle.read_bytes())
+        data[100] ^= 1
+        bundle.write_bytes(data)
+        for spoil in (lambda: None, bundle.unlink):
+            spoil()
+            with pytest.raises(VaultError) as caught:
+                await exported(reader, "demo-shop", operator.folder)
+            assert Reason.DATA_CORRUPT is caught.value.reason
     finally:
         await database.close()
 

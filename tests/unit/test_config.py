@@ -210,6 +210,7 @@ def test_what_is_permitted(folder, sections):
         ("limits", "audit_queue", 999),
         ("limits", "default_deadline_seconds", 0),
         ("audit", "origin", "with space"),
+        ("audit", "archive_directory", "missing"),
         ("audit", "origin", "with+plus"),
         ("audit", "origin", "/absolute"),
         ("audit", "signing_key", "../x"),

@@ -92,6 +92,25 @@ class ArchiveReader:
         return tile.entries_path, None
 
 
+class EntryArchive(ArchiveReader):
+    """Entries for the service. What it gives is to be compared with the leaf's hash."""
+
+    def block(self, index: int) -> list[bytes]:
+        """The entries of the leaves from 256 x `index` on, as many as there are.
+
+        Raises:
+            ArchiveError: a file is no bundle.
+            OSError: a file can't be read.
+        """
+        tile = Tile(0, index)
+        entries = self.entries(tile)[1]
+        partial = self.root / f"{tile.entries_path}.p"
+        if entries is None and partial.is_dir():
+            widths = [int(file.name) for file in partial.iterdir() if file.name.isdecimal()]
+            entries = self.entries(Tile(0, index, max(widths)))[1] if widths else None
+        return entries or []
+
+
 class ArchiveWriter(ArchiveReader):
     """Writes; for one thread. Close it.
 

@@ -1,11 +1,15 @@
 """ExportEntries: the log from one index to another, in bounded memory, under one checkpoint."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol
 
+from vault.audit.archive_files import ArchiveError, EntryArchive
+from vault.audit.entry import leaf_hash
 from vault.audit.export_format import steps
-from vault.audit.tiles import Tile
+from vault.audit.tiles import WIDTH, Tile
 from vault.errors import Reason, VaultError, invalid
 from vault.model import TenantId
 from vault.rows import CheckpointRow
@@ -42,12 +46,25 @@ class LeafReader(CheckpointReader, Protocol):
 
 
 class Exporter:
-    """The procedure."""
+    """The procedure.
 
-    def __init__(self, *, log: LeafReader, hashes: TreeHashes, recorder: Recorder) -> None:
+    Args:
+        archive: the folder of the months that went to files; without it their leaves are
+            exported as hashes.
+    """
+
+    def __init__(
+        self,
+        *,
+        log: LeafReader,
+        hashes: TreeHashes,
+        recorder: Recorder,
+        archive: Path | None = None,
+    ) -> None:
         self._log = log
         self._hashes = hashes
         self._recorder = recorder
+        self._archive = None if archive is None else EntryArchive(archive)
 
     async def export(
         self,
@@ -61,7 +78,8 @@ class Exporter:
 
         Raises:
             VaultError: no auditor; NOT_PUBLISHED; FIELD_INVALID, the range is not within the
-                checkpoint; DATA_CORRUPT, a leaf is missing; or the machinery failed.
+                checkpoint; DATA_CORRUPT, a leaf is missing, here or in the archive; or the
+                machinery failed.
         """
         require_auditor(call)
         call.trace.mark(names.STAGE_LOAD)
@@ -84,4 +102,28 @@ class Exporter:
             leaves = await self._log.export_leaves(step.start, step.stop, call.tenant)
             if [leaf.index for leaf in leaves] != list(step):
                 raise VaultError(Reason.DATA_CORRUPT, "a leaf of the audit log is missing")
+            if self._archive is not None and any(leaf.is_archived for leaf in leaves):
+                leaves = await asyncio.to_thread(_fill, self._archive, leaves)
             await send(leaves)
+
+
+def _fill(archive: EntryArchive, leaves: Sequence[ExportLeaf]) -> list[ExportLeaf]:
+    """The leaves of one block, with their entries out of the archive."""
+    try:
+        entries = archive.block(leaves[0].index // WIDTH)
+    except (ArchiveError, OSError) as error:
+        raise _unarchived() from error
+    filled = []
+    for leaf in leaves:
+        one = leaf
+        if leaf.is_archived:
+            entry = entries[leaf.index % WIDTH] if leaf.index % WIDTH < len(entries) else b""
+            if leaf_hash(entry) != leaf.leaf_hash:
+                raise _unarchived()
+            one = replace(leaf, entry=entry)
+        filled.append(one)
+    return filled
+
+
+def _unarchived() -> VaultError:
+    return VaultError(Reason.DATA_CORRUPT, "an archived entry is not in audit.archive_directory")

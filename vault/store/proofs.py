@@ -22,11 +22,17 @@ class LeafPlace:
 
 @dataclass(frozen=True, slots=True)
 class ExportLeaf:
-    """A leaf; `entry` is None where it is another tenant's."""
+    """A leaf.
+
+    Attributes:
+        entry: None where it is another tenant's, or in an archive.
+        is_archived: it is the tenant's, and only an archive has it.
+    """
 
     index: int
     leaf_hash: bytes
     entry: bytes | None
+    is_archived: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +72,7 @@ class ProofReader(TreeReader):
         """The leaves [start, end) that exist, in order."""
         async with self._reader.connection() as connection:
             rows = await connection.fetch(QUERIES["export_leaves"], start, end, tenant)
-        return [ExportLeaf(row["leaf_index"], row["leaf_hash"], row["entry"]) for row in rows]
+        return [ExportLeaf(*row) for row in rows]
 
     async def entries_after(
         self, index: int, tenant: TenantId, limit: int

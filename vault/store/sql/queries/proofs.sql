@@ -10,11 +10,13 @@ where l.entry_id = any($1::uuid[]) and coalesce(e.tenant, l.tenant) in ($2, '');
 select size, root, note, signed_at from audit_checkpoints where size >= $1 order by size limit 1;
 
 -- name: export_leaves
--- The leaves [$1, $2) in order; an entry only where the tenant may see it.
+-- The leaves [$1, $2) in order; an entry only where the tenant may see it, and none of a month that went to
+-- files.
 select
     l.leaf_index,
     l.leaf_hash,
-    case when e.tenant in ($3, '') then e.entry end as entry
+    case when e.tenant in ($3, '') then e.entry end as entry,
+    e.entry_id is null and l.tenant in ($3, '') as is_archived
 from audit_leaves as l
 left join audit_entries as e on e.entry_id = l.entry_id and e.recorded_at = l.recorded_at
 where l.leaf_index >= $1 and l.leaf_index < $2
