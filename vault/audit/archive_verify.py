@@ -6,6 +6,7 @@ names the very file. Reads one tile of each level at a time. What it does not me
 `vault.audit.verify`.
 """
 
+import itertools
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
@@ -164,26 +165,33 @@ class _Walk:
         if not self._size:
             return []  # an empty tree's checkpoint has `EMPTY_ROOT`, or it would not be one
         edge: dict[Tile, bytes] = {}
-        suspects: list[tuple[Tile, str]] = []
+        paths: dict[Tile, str] = {}
+        bad: set[Tile] = set()
         for tile in edge_tiles(self._size):
-            path, data = self._reader.tile(tile)
-            whole = data is not None and len(data) == tile.width * HASH_SIZE
-            edge[tile] = data if data is not None and whole else b"\0" * (tile.width * HASH_SIZE)
-            if not whole:
-                suspects.append((tile, path))
-        if suspects or root_of_edge(self._size, edge.__getitem__) != signed_root:
-            # Which one? What lies below it tells.
-            for tile in list(edge):
-                derived = self._derive(tile)
-                if derived is not None and derived != edge[tile]:
-                    edge[tile] = derived
-                    suspects.append((tile, self._reader.tile(tile)[0]))
-            for path, tile in dict((path, tile) for tile, path in suspects).items():  # noqa: C402  each file once
-                self._fault(path, "is missing or does not fit the tiles below it", tile.begin)
-            if root_of_edge(self._size, edge.__getitem__) != signed_root:
-                self._fault(CHECKPOINT, "the tiles give another root than the one that was signed")
-                return []
+            paths[tile], data = self._reader.tile(tile)
+            edge[tile] = data or b""
+            if len(edge[tile]) != tile.width * HASH_SIZE:
+                edge[tile] = bytes(tile.width * HASH_SIZE)
+                bad.add(tile)
+        if bad or root_of_edge(self._size, edge.__getitem__) != signed_root:
+            # Which ones? The fewest that, derived from what lies below, give the signed root.
+            derived = {tile: data for tile in edge if (data := self._derive(tile)) is not None}
+            for count in range(len(derived) + 1):
+                for chosen in itertools.combinations(derived, count):
+                    mended = edge | {tile: derived[tile] for tile in chosen}
+                    if root_of_edge(self._size, mended.__getitem__) == signed_root:
+                        self._bad_edge(bad.union(chosen), paths)
+                        return sorted(mended.items(), key=lambda pair: -pair[0].level)
+            bad |= {tile for tile in derived if derived[tile] != edge[tile]}
+            self._bad_edge(bad, paths)
+            self._fault(CHECKPOINT, "the tiles give another root than the one that was signed")
+            return []
         return sorted(edge.items(), key=lambda pair: -pair[0].level)
+
+    def _bad_edge(self, tiles: set[Tile], paths: dict[Tile, str]) -> None:
+        for tile in sorted(tiles):
+            detail = "is missing or does not give the signed root"
+            self._fault(paths[tile], detail, tile.begin)
 
     def _derive(self, tile: Tile) -> bytes | None:
         """A tile's hashes from what lies below it; None if that is not whole."""
