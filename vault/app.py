@@ -15,12 +15,14 @@ from typing import Any
 from vault import __version__
 from vault.app_checks import (
     UnsafeError,
+    check_cosigned,
     check_witnessed,
     health_checks,
     issuers_of,
     load_rules,
     log_soundness,
 )
+from vault.app_parts import cosigner_of, transit_settings, witnesses_of
 from vault.app_upkeep import (
     cancelled,
     counted,
@@ -43,7 +45,7 @@ from vault.clock import Clock, SystemClock
 from vault.config import Config
 from vault.config_files import read_secret
 from vault.crypto.keyring import Keyring
-from vault.crypto.transit import AppRole, TokenFile, Transit, TransitSettings
+from vault.crypto.transit import Transit
 from vault.errors import Reason, VaultError, Violation
 from vault.model import TenantId
 from vault.policy.faults import BundleError
@@ -70,6 +72,7 @@ from vault.service.tokenize import Tokenizer
 from vault.service.tree import TreeHashes
 from vault.stage import Stage
 from vault.store.checks import database_faults
+from vault.store.cosignatures import CosignatureStore
 from vault.store.database import Database, PoolSettings
 from vault.store.log import LogReader, LogStore
 from vault.store.proofs import ProofReader
@@ -236,6 +239,26 @@ class Service:
             checkpoint_seconds=config.audit.checkpoint_seconds,
         )
         self._stack.push_async_callback(sequencer.stop)
+        proofs = ProofReader(readers, quorum=config.audit.witness_quorum)
+        hashes = TreeHashes(proofs)
+        cosigner = None
+        witnesses = await witnesses_of(config, clock)
+        if witnesses:
+            url_file = config.database.sequencer_url_file if config.audit.sequencer else None
+            cosigner = cosigner_of(
+                config,
+                witnesses,
+                tree=tree,
+                hashes=hashes,
+                keep=None
+                if url_file is None
+                else CosignatureStore(await self._database(url_file, 1)).add,
+                signer=signer,
+                is_leader=lambda: sequencer.is_leader,
+                alarms=alarms,
+                clock=clock,
+            )
+            await check_cosigned(cosigner)
 
         # 5. The stages: every round trip is shared.
         limits = config.limits
@@ -316,8 +339,6 @@ class Service:
             ),
         )
 
-        proofs = ProofReader(readers)
-        hashes = TreeHashes(proofs)
         archive = config.audit.archive_directory
         lister = EntryLister(
             log=LogReader(readers), index_keys=index_keys, subjects=subjects, recorder=recorder
@@ -347,6 +368,7 @@ class Service:
             certificate=config.server.tls_certificate,
             clock=clock,
             sequencer=sequencer,
+            cosigner=cosigner,
             alarms=alarms,
             queues=lambda: {(stage.name,): stage.queued for stage in stages},
         )
@@ -387,6 +409,8 @@ class Service:
         await health.start()
         if config.audit.sequencer:
             sequencer.start()
+        if cosigner is not None:
+            self._stack.push_async_callback(cancelled, asyncio.create_task(cosigner.run()))
         self.port = await server.start()
         self._stack.push_async_callback(server.stop, config.server.drain_seconds)
         self._stack.push_async_callback(health.stop)
@@ -420,29 +444,3 @@ class Service:
             connect_timeout=config.connect_timeout_seconds,
             statement_timeout=config.statement_timeout_seconds,
         )
-
-
-def transit_settings(config: Config) -> TransitSettings:
-    """The configuration's section on Transit, in the terms of its client."""
-    section = config.transit
-    auth: AppRole | TokenFile
-    if section.token_file is not None:
-        auth = TokenFile(section.token_file)
-    elif section.role_id_file is not None and section.secret_id_file is not None:
-        auth = AppRole(section.role_id_file, section.secret_id_file, section.approle_mount)
-    else:
-        raise ValueError("transit: neither a token nor an AppRole")
-    return TransitSettings(
-        address=section.address,
-        auth=auth,
-        mount=section.mount,
-        namespace=section.namespace,
-        ca_file=section.ca_file,
-        key_prefix=section.key_prefix,
-        connect_seconds=section.connect_seconds,
-        read_seconds=section.read_seconds,
-        max_batch=section.max_batch,
-        threads=section.threads,
-        probe_seconds=section.probe_seconds,
-        grace_seconds=config.cache.grace_seconds,
-    )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from vault.audit.account import Account, EntryIds
 from vault.audit.alarms import Alarm, Alarms, TreeDamageError
+from vault.audit.cosigner import Cosigner
 from vault.audit.witnessed import WitnessError, WitnessFile, check_history
 from vault.authn.issuers import Issuers, IssuersError, load_issuers
 from vault.crypto.transit import Transit
@@ -111,4 +112,16 @@ async def check_witnessed(witness: WitnessFile, tree: TreeReader) -> None:
     except WitnessError as error:
         raise UnsafeError([str(error)]) from error
     except TreeDamageError as error:
-        raise UnsafeError([_HISTORY.get(error.alarm, _DAMAGED).format(size=error.at)]) from error
+        raise _refused(error) from error
+
+
+async def check_cosigned(cosigner: Cosigner) -> None:
+    """Refuses a database that is older than what an outside witness has cosigned."""
+    try:
+        await cosigner.check()
+    except TreeDamageError as error:
+        raise _refused(error) from error
+
+
+def _refused(error: TreeDamageError) -> UnsafeError:
+    return UnsafeError([_HISTORY.get(error.alarm, _DAMAGED).format(size=error.at)])

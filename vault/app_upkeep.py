@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from vault.audit.alarms import Alarms
+from vault.audit.cosigner import Cosigner
 from vault.audit.sequencer import Sequencer
 from vault.clock import Clock
 from vault.config_files import certificate_end
@@ -58,6 +59,7 @@ def watch(
     transit: Transit,
     lag: LoopLag,
     sequencer: Sequencer,
+    cosigner: Cosigner | None,
     alarms: Alarms,
     queues: Callable[[], Readings],
     certificate: Path,
@@ -78,6 +80,12 @@ def watch(
     metrics.watch(names.LOG_LAG, lambda: {(): sequencer.state.lag})
     metrics.watch(names.CHECKPOINT_AGE, lambda: {(): sequencer.checkpoint_age()})
     metrics.watch(names.LOG_ALARM, lambda: {(alarm.value,): 1 for alarm in alarms.active})
+    if cosigner is not None:
+        metrics.watch(
+            names.WITNESS_REQUESTS,
+            lambda: {(outcome,): count for outcome, count in cosigner.outcomes.copy().items()},
+        )
+        metrics.watch(names.WITNESS_LAG, lambda: {(): cosigner.lag()})
     metrics.watch(names.TRANSIT_STATE, lambda: {(_state_of(transit),): 1})
     metrics.watch(
         names.CERTIFICATE_EXPIRY,

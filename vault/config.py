@@ -31,6 +31,7 @@ from vault.config_sections import (
     TelemetryConfig,
     TransitConfig,
 )
+from vault.config_witnesses import WitnessConfig, read_witnesses
 from vault.errors import Violation
 from vault.settings import quote, read_section, reference
 
@@ -245,9 +246,32 @@ class _Judge:
     def _judge_audit(self, audit: AuditConfig) -> None:
         directory = audit.witness_file.parent
         self._try("audit.witness_file", lambda: config_files.check_directory(directory))
+        self._judge_witnesses(audit)
         archive = audit.archive_directory
         if archive is not None:
             self._try("audit.archive_directory", lambda: config_files.check_directory(archive))
+
+    def _judge_witnesses(self, audit: AuditConfig) -> None:
+        witnesses = audit.witnesses_file
+        count = 0
+        if witnesses is not None:
+            read = self._try(
+                "audit.witnesses_file", lambda: read_witnesses(witnesses, now=self._now)
+            )
+            if read is None:
+                return
+            count = len(read[0])
+            self.faults += [
+                Violation("audit.witnesses_file", f"{fault.field} {fault.text}")
+                for fault in read[1]
+            ]
+            if read[1]:
+                return
+        self._require(
+            audit.witness_quorum <= count,
+            "audit.witness_quorum",
+            "is more than there are witnesses",
+        )
 
     def _judge_timeout(self, limits: LimitsConfig, field: str, seconds: float) -> None:
         self._require(
@@ -310,7 +334,7 @@ def main() -> int:
         "with comments.\nUnknown sections and keys are refused, and so is every unsafe or "
         "inconsistent setting, all at once.\nRelative paths start at the folder of the file. "
         "A file marked *Secret* must be a regular file that\nonly its owner can read (mode 600 "
-        "or 400).\n\n" + reference(SECTIONS)
+        "or 400).\n\n" + reference(SECTIONS) + "\n" + reference({"[witness]": WitnessConfig})
     )
     return 0
 

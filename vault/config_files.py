@@ -44,6 +44,7 @@ _URL_PARAMETERS = frozenset(
     }
 )
 _HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::[0-9]{1,5})?", re.ASCII)
+_URL_PATH = re.compile(r"(?:/[A-Za-z0-9._~%-]*)*", re.ASCII)
 _SOCKET_FOLDER = re.compile(r"(?:/[A-Za-z0-9._-]+)+", re.ASCII)
 _OPEN = "may be changed by everybody on this machine"
 
@@ -264,11 +265,12 @@ def _hosts(text: str) -> tuple[str, ...]:
     return tuple(host[1] or host[2] for host in hosts if host)
 
 
-def check_http_address(text: str) -> str:
+def check_http_address(text: str, *, may_have_path: bool = False) -> str:
     """Check the address of a service that speaks HTTP; its scheme is the result.
 
     Raises:
-        FileError: it is not `https://HOST:PORT`, nor `http://` to this machine.
+        FileError: it is not `https://HOST:PORT`, perhaps with a path, nor `http://` to this
+            machine.
     """
     try:
         url = urllib.parse.urlsplit(text)
@@ -279,8 +281,10 @@ def check_http_address(text: str) -> str:
         raise FileError("must be https://HOST:PORT")
     if "@" in url.netloc:
         raise FileError("must not hold a credential")
-    if url.path not in {"", "/"} or url.query or url.fragment:
-        raise FileError("must end after the port")
+    if may_have_path and not _URL_PATH.fullmatch(url.path):
+        raise FileError("has a path of other than letters, digits and . _ ~ - %")
+    if (not may_have_path and url.path not in {"", "/"}) or url.query or url.fragment:
+        raise FileError("must end after the " + ("path" if may_have_path else "port"))
     if url.scheme == "http" and not is_loopback(host):
         raise FileError("leads off this machine, so it must be https://")
     return url.scheme

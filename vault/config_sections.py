@@ -254,6 +254,31 @@ class AuditConfig:
             "for exports; none: their leaves are exported as hashes."
         ),
     ] = None
+    witnesses_file: Annotated[
+        Path | None,
+        Setting(
+            "TOML file with the outside witnesses that cosign checkpoints, a `[[witness]]` with "
+            "`url`, `verifier_key` and perhaps `ca_file` for each (below); none: nobody does."
+        ),
+    ] = None
+    witness_quorum: Annotated[
+        int,
+        Setting(
+            "How many witnesses must have cosigned a checkpoint for it to count as witnessed; "
+            "0: none. Publication waits for nobody.",
+            low=0,
+            high=16,
+        ),
+    ] = 0
+    witness_lag_seconds: Annotated[
+        float,
+        Setting(
+            "How long a checkpoint may wait for that, or for any one witness, before an alarm.",
+            unit="seconds",
+            low=1,
+            high=86_400,
+        ),
+    ] = 60.0
     patrol_leaves_per_second: Annotated[
         int,
         Setting(

@@ -193,6 +193,21 @@ class CheckpointRow:
 
 
 @dataclass(frozen=True, slots=True)
+class CosignatureRow:
+    """A witness's cosignature of the checkpoint of this size.
+
+    Attributes:
+        witness: the name of its key.
+        line: of the signed note, with its newline.
+    """
+
+    size: int
+    witness: str
+    line: str
+    signed_at: dt.datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Sequenced:
     """What one step of the sequencer did.
 

@@ -54,7 +54,8 @@ LAYERS = {
     "settings": {"errors"},
     "config_sections": {"settings"},
     "config_files": BASE,
-    "config": BASE | {"config_files", "config_sections", "settings"},
+    "config_witnesses": BASE | {"config_files", "settings"},
+    "config": BASE | {"config_files", "config_sections", "config_witnesses", "settings"},
     "telemetry": BASE,
     "stage": BASE | {"telemetry"},
     "fields": BASE,
@@ -100,12 +101,13 @@ PURE = (
 IMPURE = {"asyncio", "logging", "os", "pathlib", "socket", "subprocess", "threading", "time"}
 IMPURE |= {"vault.clock", "vault.store", "vault.telemetry"}
 
-ROOT_MODULES = {"app", "app_checks", "app_upkeep"}
+ROOT_MODULES = {"app", "app_checks", "app_parts", "app_upkeep"}
 
 # Beyond the layers, each with its reason.
 JUSTIFIED = {
     ("policy", "fields"): "field types are part of the bundle",
     ("config", "authn"): "the trust domain in a setting is checked by the reader of SPIFFE ids",
+    ("config_witnesses", "audit"): "a witness's key is checked by the reader of such keys",
     ("rpc", "audit"): "the boundary opens a call's account; entries become messages",
     ("rpc", "policy"): "the bundle in force identifies and decides a call",
     ("rpc", "crypto"): "a token's grammar is checked with the request's form",

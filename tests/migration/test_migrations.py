@@ -16,6 +16,7 @@ from vault.store.migrate import migrate, migrations
 TABLES = {
     "audit_archives",
     "audit_checkpoints",
+    "audit_cosignatures",
     "audit_entries",
     "audit_leaves",
     "audit_pending",
@@ -43,6 +44,7 @@ SERVICE_RIGHTS = {
 AUDIT_READER_RIGHTS = {
     "audit_archives": {"select"},
     "audit_checkpoints": {"select"},
+    "audit_cosignatures": {"select"},
     "audit_entries": {"select"},
     "audit_leaves": {"select"},
     "audit_pending": {"select"},
@@ -51,6 +53,7 @@ AUDIT_READER_RIGHTS = {
 SEQUENCER_RIGHTS = {
     "audit_archives": {"select"},
     "audit_checkpoints": {"select", "insert"},
+    "audit_cosignatures": {"select", "insert"},
     "audit_entries": {"select"},
     "audit_leaves": {"select", "insert"},
     "audit_pending": {"select", "delete"},

@@ -36,6 +36,12 @@ class Alarm(enum.StrEnum):
     """Leaves have waited for a checkpoint for too long."""
     WITNESS_FILE = "witness_file"
     """The witness file can't be written."""
+    WITNESS_DOWN = "witness_down"
+    """A witness has not cosigned for too long, or none has answered since the start."""
+    WITNESS_LAG = "witness_lag"
+    """Leaves have waited too long for a checkpoint that enough witnesses cosigned."""
+    WITNESS_REFUSED = "witness_refused"
+    """A witness says that the log does not go on from what it has cosigned."""
     UNPARTITIONED = "unpartitioned"
     """Entries lie in the partition for the rest, as their month had none."""
     FAULT = "fault"
@@ -43,7 +49,17 @@ class Alarm(enum.StrEnum):
 
 
 PASSING: Final = frozenset(
-    {Alarm.LAG, Alarm.UNSIGNED, Alarm.WITNESS_FILE, Alarm.UNPARTITIONED, Alarm.FAULT}
+    {
+        Alarm.LAG,
+        Alarm.UNSIGNED,
+        Alarm.WITNESS_FILE,
+        Alarm.WITNESS_DOWN,
+        Alarm.WITNESS_LAG,
+        # A witness's word is not signed: it may cost its cosignature, not stop the log.
+        Alarm.WITNESS_REFUSED,
+        Alarm.UNPARTITIONED,
+        Alarm.FAULT,
+    }
 )
 """Delays and troubles outside the log: they neither stop it nor last."""
 

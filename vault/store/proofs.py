@@ -48,11 +48,26 @@ class AccessCount:
 
 
 class ProofReader(TreeReader):
-    """Reads for one answer. Every method raises VaultError (DATABASE_UNAVAILABLE)."""
+    """Reads for one answer. Every method raises VaultError (DATABASE_UNAVAILABLE).
 
-    def __init__(self, database: Database) -> None:
+    Args:
+        quorum: cosignatures that a checkpoint should have.
+    """
+
+    def __init__(self, database: Database, *, quorum: int = 0) -> None:
         super().__init__(database)
         self._reader = database
+        self._quorum = quorum
+
+    async def newest_checkpoint(self) -> CheckpointRow | None:
+        """The largest checkpoint with its cosignatures.
+
+        Cosignatures come a moment after publication. So one that has `quorum` of them is
+        taken in its place, unless it is more than 5 seconds older.
+        """
+        async with self._reader.connection() as connection:
+            row = await connection.fetchrow(QUERIES["cosigned_checkpoint"], self._quorum)
+        return None if row is None else CheckpointRow(*row)
 
     async def find_leaves(
         self, entry_ids: Sequence[UUID], tenant: TenantId

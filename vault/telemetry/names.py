@@ -216,11 +216,27 @@ LOG_ALARMS: Final = frozenset(
         "lag",
         "unsigned",
         "witness_file",
+        "witness_down",
+        "witness_lag",
+        "witness_refused",
         "unpartitioned",
         "fault",
     }
 )
 """`vault.audit.alarms.Alarm`."""
+WITNESS_OUTCOMES: Final = frozenset(
+    {
+        "cosigned",
+        "unreachable",
+        "malformed",
+        "bad_signature",
+        "forbidden",
+        "unknown_log",
+        "inconsistent",
+        "ahead",
+    }
+)
+"""`vault.audit.witness.Fault`, and success."""
 
 CALLS: Final = Metric(
     "pdvault.calls",
@@ -325,6 +341,19 @@ LOG_ALARM: Final = Metric(
     "1 for each alarm of the log that is on",
     (("cause", Code(LOG_ALARMS)),),
 )
+WITNESS_REQUESTS: Final = Metric(
+    "pdvault.witness.requests",
+    "{request}",
+    "counter",
+    "checkpoints that witnesses were asked to cosign",
+    (("outcome", Code(WITNESS_OUTCOMES)),),
+)
+WITNESS_LAG: Final = Metric(
+    "pdvault.witness.lag",
+    "s",
+    "gauge",
+    "how long published leaves have waited for a witnessed checkpoint; 0 when none do",
+)
 METRICS: Final = (
     CALLS,
     CALL_DURATION,
@@ -350,6 +379,8 @@ METRICS: Final = (
     LOG_LAG,
     CHECKPOINT_AGE,
     LOG_ALARM,
+    WITNESS_REQUESTS,
+    WITNESS_LAG,
 )
 
 # --- Fields of log lines -------------------------------------------------------------
@@ -365,6 +396,7 @@ LOG_FIELDS: Final[dict[str, Kind]] = {
     "attempt": _COUNT,
     "bundle": HexId(64),
     "call_id": HexId(32),
+    "cause": Code(WITNESS_OUTCOMES),
     "code": _COUNT,
     "count": _COUNT,
     "duration_ms": Number(),
@@ -386,5 +418,6 @@ LOG_FIELDS: Final[dict[str, Kind]] = {
     "trip": Code(TRIPS),
     "verdict": Code(VERDICT_CODES),
     "version": OperatorText(),
+    "witness": OperatorText(),
 }
 """What a log line may say besides its event."""

@@ -9,7 +9,9 @@ select
         or has_table_privilege('public.audit_entries', 'truncate') as can_change_log,
     has_table_privilege('public.audit_entries', 'insert') as can_add_to_log,
     exists (
-        select from unnest(array['audit_pending', 'audit_leaves', 'audit_tiles', 'audit_checkpoints']) as t
+        select from unnest(
+            array['audit_pending', 'audit_leaves', 'audit_tiles', 'audit_checkpoints', 'audit_cosignatures']
+        ) as t
         where has_table_privilege('public.' || t, 'select, insert, update, delete, truncate')
     ) as can_touch_tree,
     exists (

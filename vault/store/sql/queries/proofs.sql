@@ -6,8 +6,18 @@ left join audit_entries as e on e.entry_id = l.entry_id and e.recorded_at = l.re
 where l.entry_id = any($1::uuid[]) and coalesce(e.tenant, l.tenant) in ($2, '');
 
 -- name: covering_checkpoint
--- The first checkpoint of at least this size.
-select size, root, note, signed_at from audit_checkpoints where size >= $1 order by size limit 1;
+-- The first checkpoint of at least this size, with its cosignatures.
+select
+    k.size,
+    k.root,
+    k.note || coalesce(
+        (select string_agg(c.line, '' order by c.witness) from audit_cosignatures as c where c.size = k.size), ''
+    ) as note,
+    k.signed_at
+from audit_checkpoints as k
+where k.size >= $1
+order by k.size
+limit 1;
 
 -- name: export_leaves
 -- The leaves [$1, $2) in order; an entry only where the tenant may see it, and none of a month that went to
