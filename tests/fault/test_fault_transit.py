@@ -17,7 +17,7 @@ from tests.support.faults import (
 )
 from tests.support.openbao import OpenBao, running_openbao
 from tests.support.service import new_key, wait_until
-from vault.client import Refused, UnavailableError, VaultCallError
+from vault.client import Refused, VaultCallError
 
 GRACE_S, PROBE_S = 2.0, 1.2
 """The configuration's defaults; a probe comes up to a fifth late."""
@@ -147,7 +147,7 @@ def _last_success(world: World, tokens: list[str], broken: float) -> float:
             began = time.monotonic()
             try:
                 shipping.detokenize("delivery", tokens)
-            except UnavailableError as error:
+            except VaultCallError as error:
                 reason = error.reason.name
             assert time.monotonic() - began < DEADLINE_S + 0.3
             assert reason in KEY_STORE | {"", "DEADLINE_EXCEEDED"}
