@@ -59,7 +59,8 @@ async def log(instance: EmbeddedInstance, template: str, tmp_path) -> AsyncItera
 
 async def record(log: AuditLog, month: str, count: int, *, tenant: str = "demo-shop") -> None:
     """Entries of some month, a second apart."""
-    clock = FrozenClock(dt.datetime.fromisoformat(f"{month}-10T00:00:00Z").timestamp())
+    day = 10 if tenant == "demo-shop" else 11
+    clock = FrozenClock(dt.datetime.fromisoformat(f"{month}-{day}T00:00:00Z").timestamp())
     ids = EntryIds(clock)
     rows = []
     for _ in range(count):

@@ -18,7 +18,7 @@ from vault.errors import Reason, VaultError
 from vault.rows import CheckpointRow, LogMonth, MonthFacts
 from vault.store.database import translated
 from vault.store.queries import QUERIES
-from vault.store.tree import TreeReader
+from vault.store.tree import BY_INDEX, TreeReader
 
 _LOCK = 0x7064_7661_756C_7403
 """Advisory lock of archiving: the bytes of `pdvault` and 3."""
@@ -49,6 +49,7 @@ class ArchiveStore(TreeReader):
                     "application_name": "pdvault-archive",
                     "timezone": "UTC",
                     "lock_timeout": _LOCK_TIMEOUT,
+                    **BY_INDEX,
                 },
             )
         return cls(connection)

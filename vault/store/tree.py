@@ -30,7 +30,7 @@ _KEEPALIVES = {
 }
 # A few hundred rows by key out of a log of any size: always by index, planned once. By statistics
 # the planner reads whole partitions while they are new (measured: 70 ms a step in place of 4).
-_PLANS = {
+BY_INDEX = {
     "plan_cache_mode": "force_generic_plan",
     "enable_seqscan": "off",
     "enable_hashjoin": "off",
@@ -104,7 +104,7 @@ class TreeWriter(TreeReader):
                 server_settings={
                     "application_name": "pdvault-sequencer",
                     "timezone": "UTC",
-                    **_PLANS,
+                    **BY_INDEX,
                     **_KEEPALIVES,
                 },
             )
