@@ -23,7 +23,7 @@ demo: setup  ## play one order, end to end, on embedded PostgreSQL and OpenBao
 	@$(BIN)/pdvault demo
 
 test: setup check  ## every check and every test, under 15 minutes on two cores
-	$(BIN)/python -m pytest -q -m "not soak"
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not soak"
 
 soak: setup  ## the long runs and long faults
 	$(BIN)/python -m pytest -q -m soak

@@ -5,12 +5,14 @@ and, where that user can't reach the installed programs (a checkout under /root,
 that it can reach. No permission of an existing folder is changed.
 """
 
+import contextlib
 import os
 import pwd
 import shutil
 import stat
 import subprocess
 import tempfile
+import time
 from importlib.metadata import version
 from pathlib import Path
 
@@ -62,14 +64,15 @@ def _add_system_user() -> pwd.struct_passwd:
         problem = done.stderr.strip() or problem
     except (OSError, subprocess.TimeoutExpired) as error:
         problem = f"useradd: {error}"
-    try:
-        # Also when useradd failed: another process may have been quicker.
-        return pwd.getpwnam(SYSTEM_USER)
-    except KeyError:
-        raise EmbeddedError(
-            "PostgreSQL does not run as root, and a system user for it can't be made "
-            f"({problem}). Run pdvault as another user, or make the user {SYSTEM_USER}."
-        ) from None
+    for _ in range(20):
+        # Also when useradd failed: another process may be about to make the user.
+        with contextlib.suppress(KeyError):
+            return pwd.getpwnam(SYSTEM_USER)
+        time.sleep(0.1)
+    raise EmbeddedError(
+        "PostgreSQL does not run as root, and a system user for it can't be made "
+        f"({problem}). Run pdvault as another user, or make the user {SYSTEM_USER}."
+    )
 
 
 def _installed() -> Path:
