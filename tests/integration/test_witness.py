@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import datetime as dt
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -79,6 +80,7 @@ def house(
     urls: DatabaseUrls,
     folder: Path,
     witnesses: list[Witness],
+    *,
     quorum: int,
 ) -> VaultService:
     """A service that was not started, without a memory of its own."""
@@ -94,10 +96,15 @@ def house(
 
 @asynccontextmanager
 async def serving(
-    log: AuditLog, instance: EmbeddedInstance, witnesses: list[Witness], *, quorum: int = 0
+    log: AuditLog,
+    instance: EmbeddedInstance,
+    witnesses: list[Witness],
+    *,
+    quorum: int = 0,
+    name: str = "service",
 ) -> AsyncIterator[VaultService]:
-    folder = log.folder / "service"
-    service = await asyncio.to_thread(house, instance, log.urls, folder, witnesses, quorum)
+    folder = log.folder / name
+    service = await asyncio.to_thread(house, instance, log.urls, folder, witnesses, quorum=quorum)
     try:
         await asyncio.to_thread(service.start)
         yield service
@@ -230,6 +237,29 @@ async def test_a_witness_that_hangs_holds_up_nobody(log, instance, certificate):
             await until(lambda: alarms(service, "witness_down"))
 
 
+async def test_the_next_leader_goes_on_asking(log, instance, certificate):
+    """Under writes; a witness hears from one process after the other, and of one log."""
+    with witnessing(1, log, certificate) as witnesses:
+        async with (
+            serving(log, instance, witnesses, name="a") as first,
+            serving(log, instance, witnesses, name="b") as second,
+        ):
+            await log.record(10)
+            await wait_cosigned(log, witnesses, 10)
+            leader = next(each for each in (first, second) if has_line(each, "sequencer.leads"))
+            other = second if leader is first else first
+            assert not has_line(other, "sequencer.leads")
+            for _ in range(20):
+                await log.record(5)
+                await asyncio.sleep(0.02)
+            leader.signal(signal.SIGKILL)
+            await log.record(5)
+            await wait_cosigned(log, witnesses, 115)
+            assert has_line(other, "sequencer.leads")
+            assert not has_line(other, '"log.alarm"')
+        assert 115 == await log.prove()
+
+
 @pytest.mark.parametrize("mode", ["lying", "garbage"])
 async def test_a_lying_witness_is_ignored(log, instance, certificate, mode):
     with witnessing(2, log, certificate) as witnesses:
@@ -253,7 +283,7 @@ async def refusal(
     instance: EmbeddedInstance, urls: DatabaseUrls, folder: Path, witnesses: list[Witness]
 ) -> str:
     """Why `pdvault serve` does not start."""
-    service = await asyncio.to_thread(house, instance, urls, folder, witnesses, 0)
+    service = await asyncio.to_thread(house, instance, urls, folder, witnesses, quorum=0)
     config = service.folder / "pdvault.toml"
     write_file(config, service.config(free_port()))
     done = await asyncio.to_thread(

@@ -7,6 +7,7 @@ import pytest
 
 from tests.support.log_vault import LogVault, in_place_of
 from tests.support.small_log import Signer, SmallLog
+from vault.audit.note import KeyType
 from vault.cli.main import main
 
 COUNT = 300
@@ -96,7 +97,7 @@ def test_damage_is_1_and_named_in_plain_words(capsys, export, lines, index, word
 def test_another_key_a_fork_and_a_rollback(capsys, export, tmp_path):
     path = export()
     assert 1 == main(["audit", "verify", path, "--key", str(Signer(seed=2).key)])
-    assert "not signed by this key" in capsys.readouterr().out
+    assert "not signed as it must be" in capsys.readouterr().out
     kept = tmp_path / "kept"
     for log, word in ((SmallLog.of(200, "after_sales"), "forked"), (SmallLog.of(301), "rolled")):
         kept.write_bytes(bytes(log.note()))
@@ -165,3 +166,55 @@ def test_growth_is_proved_here(capsys, vault, tmp_path):
     assert 1 == main(["audit", "prove", "--consistency", "250", "200", "--key", KEY])
     assert 2 == main(["audit", "prove", "--consistency", "1", "2", "3", "--key", KEY])
     assert 2 == main(["audit", "prove", "no-hex", "--key", KEY])
+
+
+# --- Witnesses ------------------------------------------------------------------------------
+
+W1, W2, W3 = (
+    Signer(f"witness.example/w{number}", KeyType.COSIGNATURE, 40 + number) for number in (1, 2, 3)
+)
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        ((), 0),
+        (("--witness-quorum", "2"), 0),
+        (("--witness-quorum", "3"), 1),
+        (("--witness-quorum", "1"), 0),
+        (("--witness-quorum", "4"), 2),
+    ],
+)
+def test_a_quorum_of_witnesses_is_demanded(capsys, export, tmp_path, options, code):
+    """Two of three cosigned."""
+    note = LOG.note(cosigners=((W1, 1_700_000_000), (W2, 1_700_000_001)))
+    path = export(LOG.export(note=note))
+    keys = tmp_path / "witnesses"
+    named = (W1, W2, W3) if options else (W1, W2)
+    keys.write_text("".join(f"{one.key}\n" for one in named))
+    command = ["audit", "verify", path, "--key", KEY, "--witness-key", str(keys), *options]
+    assert code == main(command)
+    out, err = capsys.readouterr()
+    words = {0: "sound: 300", 1: "2 of 3 needed witnesses", 2: "there are only 3 keys"}
+    assert words[code] in out + err
+
+
+def test_a_checkpoint_without_cosignatures_is_not_enough(capsys, vault):
+    command = ["audit", "checkpoint", "--address", "x:1", "--client", "x", "--key", KEY]
+    assert 0 == main(command)
+    assert 1 == main([*command, "--witness-key", str(W1.key)])
+    assert "0 of 1 needed witnesses" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        (("--witness-key", str(W1.key)), "needs --key"),
+        (("--key", KEY, "--witness-quorum", "1"), "needs --witness-key"),
+        (("--key", KEY, "--witness-key", KEY), "not a key of cosignatures"),
+        (("--key", KEY, "--witness-key", "nonsense"), "--witness-key: neither a file"),
+    ],
+)
+def test_options_of_witnesses_that_do_not_fit(capsys, vault, options, word):
+    assert 2 == main(["audit", "checkpoint", "--address", "x:1", "--client", "x", *options])
+    assert word in capsys.readouterr().err

@@ -165,7 +165,8 @@ class Cosigner:
         now = self._clock.monotonic_ns()
         if not self._has_heard:
             await self._hear(now)
-        elif self._is_leader() and self._keep is not None:
+        # What may be damaged is shown to nobody.
+        elif self._is_leader() and self._keep is not None and not self._alarms.is_halted:
             await self._round(now, self._keep)
         else:
             self._stand_by(now)
@@ -182,9 +183,9 @@ class Cosigner:
         self._sent.clear()
         self._witnessed_ns, self._behind_ns = now, 0
         for one in self._witnesses:
-            one.current_ns = now
-        self._alarms.settle(Alarm.WITNESS_LAG)
-        self._alarms.settle(Alarm.WITNESS_DOWN)
+            one.current_ns, one.is_refusing = now, False
+        for alarm in (Alarm.WITNESS_LAG, Alarm.WITNESS_DOWN, Alarm.WITNESS_REFUSED):
+            self._alarms.settle(alarm)
 
     async def _round(self, now: int, keep: Keep) -> None:
         row = await self._log.newest_checkpoint()

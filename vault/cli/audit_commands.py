@@ -45,6 +45,22 @@ _KEY_HELP = (
 )
 _KEY = Option(flags=("--key",), value="FILE|VKEY", help=_KEY_HELP)
 _NEEDED_KEY = Option(flags=("--key",), value="FILE|VKEY", help=_KEY_HELP, is_required=True)
+_WITNESSES = (
+    Option(
+        flags=("--witness-key",),
+        value="FILE|VKEY",
+        help=(
+            "Keys of outside witnesses, as you were given them: a verifier key, or a file with "
+            "one a line. Needs --key."
+        ),
+    ),
+    Option(
+        flags=("--witness-quorum",),
+        value="N",
+        read=values.count,
+        help="How many of them must have cosigned. Without it: all.",
+    ),
+)
 
 AUDIT_COMMANDS: tuple[Command, ...] = (
     Command(
@@ -186,9 +202,11 @@ AUDIT_COMMANDS: tuple[Command, ...] = (
             "Prints the signed note. Keep it: pdvault audit verify --since-checkpoint proves "
             "later that the log still continues it. With --key the signature is checked first."
         ),
-        options=(_KEY, *REMOTE),
+        options=(_KEY, *_WITNESSES, *REMOTE),
         example=(
-            "pdvault audit checkpoint --client state/certs/auditor --key state/audit.vkey > today"
+            "pdvault audit checkpoint --client state/certs/auditor --key state/audit.vkey > today\n"
+            "pdvault audit checkpoint --key audit.vkey --witness-key witnesses.vkey "
+            "--witness-quorum 2"
         ),
         run="vault.cli.audit_proofs:checkpoint",
     ),
@@ -278,6 +296,7 @@ AUDIT_COMMANDS: tuple[Command, ...] = (
         options=(
             Option(flags=("file",), read=Path, help="An export of the format jsonl."),
             _NEEDED_KEY,
+            *_WITNESSES,
             Option(
                 flags=("--origin",),
                 value="NAME",

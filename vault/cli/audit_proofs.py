@@ -8,7 +8,14 @@ from vault.audit.checkpoint import Checkpoint
 from vault.audit.merkle import ProofError, verify_consistency, verify_inclusion
 from vault.audit.note import VerifierKey
 from vault.cli.connection import connect
-from vault.cli.log_keys import check_note, read_checkpoint, trusted_keys
+from vault.cli.log_keys import (
+    NO_QUORUM,
+    Quorum,
+    check_note,
+    read_checkpoint,
+    read_quorum,
+    trusted_keys,
+)
 from vault.cli.output import DONE, USAGE, CommandError, emit, emit_json, say
 from vault.client import Checkpoint as SentCheckpoint
 from vault.client import VaultClient
@@ -20,9 +27,10 @@ _MAX_SIZES = 2
 
 def checkpoint(args: argparse.Namespace) -> int:
     """Raises CommandError, VaultCallError, CredentialFilesError."""
+    quorum = read_quorum(args)
     with connect(args) as vault:
         sent = vault.get_checkpoint()
-    _open(args, sent)
+    _open(args, sent, quorum)
     if args.json:
         emit_json(
             {
@@ -32,6 +40,7 @@ def checkpoint(args: argparse.Namespace) -> int:
                 "signed_at": sent.signed_at.isoformat(),
                 "verifier_key": sent.verifier_key,
                 "verified": args.key is not None,
+                "witnesses_needed": quorum.count,
             }
         )
     else:
@@ -130,9 +139,9 @@ def _named(vault: VaultClient, given: str, keys: list[VerifierKey]) -> Checkpoin
     return found
 
 
-def _open(args: argparse.Namespace, sent: SentCheckpoint) -> Checkpoint:
+def _open(args: argparse.Namespace, sent: SentCheckpoint, quorum: Quorum = NO_QUORUM) -> Checkpoint:
     """Verifies a checkpoint that the vault sent, against what else it said of it."""
-    found = check_note(sent.note, trusted_keys(args.key, sent.verifier_key)).checkpoint
+    found = check_note(sent.note, trusted_keys(args.key, sent.verifier_key), quorum).checkpoint
     if (found.size, found.root) != (sent.size, sent.root):
         raise CommandError("the vault's answer is not what its checkpoint says")
     _say_whose_key(args)

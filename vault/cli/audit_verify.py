@@ -6,12 +6,12 @@ from vault.audit.checkpoint import SignedCheckpoint
 from vault.audit.damage import Damage, Finding
 from vault.audit.export_format import bounded_lines
 from vault.audit.verify import Report, verify_export
-from vault.cli.log_keys import read_checkpoint, read_keys
+from vault.cli.log_keys import read_checkpoint, read_keys, read_quorum
 from vault.cli.output import DONE, FAILED, USAGE, CommandError, emit, emit_json, printable
 from vault.cli.progress import Progress
 
 _WORDS = {
-    Damage.BAD_SIGNATURE: "the checkpoint is not signed by this key",
+    Damage.BAD_SIGNATURE: "the checkpoint is not signed as it must be",
     Damage.ROLLED_BACK: "rolled back: the log is smaller than it was when it was signed before",
     Damage.FORKED: "forked: this is another log than the one that was signed before",
     Damage.DROPPED: "dropped: an entry is missing, others follow",
@@ -26,6 +26,7 @@ _WORDS = {
 def verify(args: argparse.Namespace) -> int:
     """Raises CommandError."""
     keys = read_keys(args.key)
+    quorum = read_quorum(args)
     origin = args.origin or keys[0].name
     if any(key.name != keys[0].name for key in keys):
         raise CommandError("--key: the keys are of different logs", code=USAGE)
@@ -42,6 +43,8 @@ def verify(args: argparse.Namespace) -> int:
                 keys,
                 origin=origin,
                 older=[each.checkpoint for each in older],
+                witnesses=quorum.keys,
+                quorum=quorum.count,
                 part=args.part,
                 progress=progress,
             )

@@ -1,14 +1,49 @@
 """Public keys and checkpoints from the command line."""
 
+import argparse
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from vault.audit.checkpoint import SignedCheckpoint, open_checkpoint
-from vault.audit.note import MAX_NOTE, KeyFormatError, NoteError, VerifierKey
+from vault.audit.note import MAX_NOTE, KeyFormatError, KeyType, NoteError, VerifierKey
 from vault.cli.output import USAGE, CommandError
 
 
-def read_keys(given: str) -> list[VerifierKey]:
+@dataclass(frozen=True, slots=True)
+class Quorum:
+    """How many of which witnesses must have cosigned."""
+
+    keys: tuple[VerifierKey, ...] = ()
+    count: int = 0
+
+
+NO_QUORUM = Quorum()
+
+
+def read_quorum(args: argparse.Namespace) -> Quorum:
+    """What --witness-key and --witness-quorum say.
+
+    Raises:
+        CommandError: they do not fit together, or with --key.
+    """
+    if args.witness_key is None:
+        if args.witness_quorum is not None:
+            raise CommandError("--witness-quorum needs --witness-key", code=USAGE)
+        return NO_QUORUM
+    if args.key is None:
+        raise CommandError("--witness-key needs --key", code=USAGE)
+    keys = read_keys(args.witness_key, flag="--witness-key")
+    if any(key.type is not KeyType.COSIGNATURE for key in keys):
+        raise CommandError("--witness-key: not a key of cosignatures", code=USAGE)
+    most = len({key.public_key for key in keys})
+    count = most if args.witness_quorum is None else args.witness_quorum
+    if count > most:
+        raise CommandError(f"--witness-quorum: there are only {most} keys", code=USAGE)
+    return Quorum(tuple(keys), count)
+
+
+def read_keys(given: str, *, flag: str = "--key") -> list[VerifierKey]:
     """A verifier key, or a file with one a line.
 
     Raises:
@@ -25,7 +60,7 @@ def read_keys(given: str) -> list[VerifierKey]:
         reason = "holds no key"
     if not keys:
         raise CommandError(
-            f"--key: neither a file of verifier keys nor a verifier key ({reason})",
+            f"{flag}: neither a file of verifier keys nor a verifier key ({reason})",
             hint="pdvault up writes one to state/audit.vkey; ask for it by another way than this",
             code=USAGE,
         )
@@ -46,14 +81,22 @@ def trusted_keys(given: str | None, told: str) -> list[VerifierKey]:
         raise CommandError(f"the vault names no key of its log: {error}") from error
 
 
-def check_note(note: str, keys: Sequence[VerifierKey]) -> SignedCheckpoint:
+def check_note(
+    note: str, keys: Sequence[VerifierKey], quorum: Quorum = NO_QUORUM
+) -> SignedCheckpoint:
     """Opens a checkpoint from the vault.
 
     Raises:
-        CommandError: not signed by these keys, or no checkpoint.
+        CommandError: not signed by these keys, by too few witnesses, or no checkpoint.
     """
     try:
-        return open_checkpoint(note.encode(), keys, origin=keys[0].name)
+        return open_checkpoint(
+            note.encode(),
+            keys,
+            origin=keys[0].name,
+            witnesses=quorum.keys,
+            quorum=quorum.count,
+        )
     except (NoteError, ValueError) as error:
         raise CommandError(
             f"the checkpoint is not to be trusted: {error}", hint="is it the right --key?"
