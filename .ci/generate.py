@@ -1,7 +1,7 @@
 """Writes vault/v1 from protos/vault/v1, or checks that it is what the protos say.
 
-    python .ci/generate.py           write
-    python .ci/generate.py --check   exit 1 and name each file that differs
+python .ci/generate.py           write
+python .ci/generate.py --check   exit 1 and name each file that differs
 """
 
 import sys

@@ -6,12 +6,12 @@ do there is for policy.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from vault.authn.issuers import Issuers
 from vault.authn.jwt import verify_bearer
-from vault.authn.mtls import PeerCertificate, PeerCertificates
+from vault.authn.mtls import PeerCertificates
 from vault.clock import Clock
 from vault.errors import Reason, VaultError
 from vault.model import Authentication, Principal, TenantId
@@ -50,14 +50,6 @@ class Identifier:
         self._certificates = certificates
         self._clock = clock
 
-    def certificate(self, pem: bytes) -> PeerCertificate:
-        """The identity at the other end of the channel, whether or not it may call.
-
-        Raises:
-            VaultError: CERTIFICATE_INVALID or CERTIFICATE_EXPIRED.
-        """
-        return self._certificates.identify(pem)
-
     def identify(
         self,
         pem: bytes,
@@ -66,6 +58,7 @@ class Identifier:
         bundle: Callers,
         issuers: Issuers,
         service: str,
+        meet: Callable[[Principal], None] = lambda _: None,
     ) -> Principal:
         """Authenticate one call.
 
@@ -78,6 +71,8 @@ class Identifier:
             bundle: the bundle that the whole call is decided by.
             issuers: of the same bundle.
             service: full name of the gRPC service, such as `vault.v1.TokenService`.
+            meet: told of each identity as soon as it is proved, whether or not it may call: first
+                the service, then the person. A refusal's entry names whom it was told of last.
 
         Raises:
             VaultError: CERTIFICATE_INVALID, CERTIFICATE_EXPIRED, CALLER_UNKNOWN,
@@ -86,6 +81,7 @@ class Identifier:
         # 1. The service at the other end of the channel.
         certificate = self._certificates.identify(pem)
         carrier_id = str(certificate.spiffe_id)
+        meet(_proved(bundle, carrier_id, Authentication.MTLS, TenantId("")))
         carrier = _known(bundle, carrier_id, service)
         if not authorization:
             return Principal(carrier_id, Authentication.MTLS, carrier.tenant, carrier.roles)
@@ -98,11 +94,22 @@ class Identifier:
             now_ns=self._clock.unix_ns(),
             certificate_sha256=certificate.sha256,
         )
+        meet(_proved(bundle, person_id, Authentication.JWT, carrier.tenant))
         person = _known(bundle, person_id, service)
         # The carrier reads the answer, so it must belong to the tenant whose data it is.
         if person.tenant != carrier.tenant:
             raise _unknown()
         return Principal(person_id, Authentication.JWT, person.tenant, person.roles)
+
+
+def _proved(
+    bundle: Callers, principal_id: str, authentication: Authentication, tenant: TenantId
+) -> Principal:
+    """An identity that was proved; of the given tenant where the bundle does not know it."""
+    entry = bundle.caller(principal_id)
+    if entry is None:
+        return Principal(principal_id, authentication, tenant, ())
+    return Principal(principal_id, authentication, entry.tenant, entry.roles)
 
 
 def _known(bundle: Callers, principal_id: str, service: str) -> CallerEntry:

@@ -20,7 +20,7 @@ from vault.authn.identify import Identifier
 from vault.authn.issuers import Issuers
 from vault.clock import Clock
 from vault.errors import Reason, VaultError
-from vault.model import Authentication, Principal, TenantId, Verdict
+from vault.model import Principal, Verdict
 from vault.policy.bundle import Bundle
 from vault.rpc.status import STATUS, status_of
 from vault.rpc.wire import decode
@@ -251,14 +251,19 @@ class Boundary:
         trace.mark(names.STAGE_IDENTIFY)
         bundle = self._bundles.current
         account.bundle_digest = bundle.digest
-        account.principal = self._carrier(peer, bundle)
-        account.principal = principal = self._identifier.identify(
+
+        def meet(proved: Principal) -> None:
+            account.principal = proved
+
+        principal = self._identifier.identify(
             peer.certificate,
             peer.authorization,
             bundle=bundle,
             issuers=self._issuers(bundle),
             service=method.service,
+            meet=meet,
         )
+        account.principal = principal
         if self._is_draining:
             raise VaultError(Reason.SHUTTING_DOWN, "the service is stopping", retry_after_ms=500)
         # Only calls that were let in count: those that are turned away and wait for their entry
@@ -279,14 +284,6 @@ class Boundary:
         # 8. Reply.
         trace.mark(names.STAGE_REPLY)
         return answer
-
-    def _carrier(self, peer: Peer, bundle: Bundle) -> Principal:
-        """The certificate's identity, which an entry names even if it may not call."""
-        spiffe_id = str(self._identifier.certificate(peer.certificate).spiffe_id)
-        entry = bundle.caller(spiffe_id)
-        if entry is None:
-            return Principal(spiffe_id, Authentication.MTLS, TenantId(""), ())
-        return Principal(spiffe_id, Authentication.MTLS, entry.tenant, entry.roles)
 
     async def _record(self, error: VaultError, account: Account, trace: CallTrace) -> VaultError:
         """Records a call that failed; the error to answer with."""

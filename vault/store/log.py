@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import asyncpg
 
 from vault.errors import Reason, VaultError
-from vault.rows import Commit, DoneWrite, EntryFilter, EntryRow, StoredEntry
+from vault.rows import Commit, DoneWrite, EntryFilter, EntryRow, NewWrite, StoredEntry
 from vault.store.database import Database, translated
 from vault.store.queries import QUERIES
 
@@ -77,7 +77,7 @@ class LogStore:
                 retry_after_ms=500,
             ) from error
         return [
-            None if not call.write or id(call) in mine else done.get(call.write.key_digest)
+            None if not call.write or id(call) in mine else _done(done, call.write)
             for call in calls
         ]
 
@@ -136,6 +136,17 @@ class LogReader:
                 wanted.limit,
             )
         return [StoredEntry(row["entry_id"], row["entry"], row["leaf_hash"]) for row in rows]
+
+
+def _done(done: dict[bytes, DoneWrite], write: NewWrite) -> DoneWrite:
+    found = done.get(write.key_digest)
+    if found is None:  # forgotten between two statements: its tokens are not known here
+        raise VaultError(
+            Reason.OUTCOME_UNKNOWN,
+            "the idempotency key has just expired; retry",
+            retry_after_ms=500,
+        )
+    return found
 
 
 async def _claim(connection: asyncpg.Connection, writes: Sequence[Commit]) -> set[bytes]:
