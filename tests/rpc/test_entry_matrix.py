@@ -259,7 +259,7 @@ _CELLS = [
     (rpc, authentication, name)
     for rpc, row in ROWS.items()
     for authentication in (_MTLS, _JWT)
-    for name in row.outcomes(authentication)
+    for name in sorted(row.outcomes(authentication))
 ]
 
 

@@ -110,6 +110,7 @@ def test_alg_none_without_signature():
         json.dumps(jwk(staff_key(), kid="k1")).encode(),
         b"",
     ],
+    ids=["PEM", "DER", "JWK", "empty"],
 )
 def test_hmac_with_the_public_key_as_secret(secret):
     """The classic confusion: a public key is no secret."""
