@@ -545,3 +545,15 @@ async def test_the_example_of_the_package_runs(vault, authority, tmp_path, monke
         "order",
         "shipping",
     ]
+
+
+async def test_a_person_s_token_goes_along_fresh_each_time_and_is_never_shown(connect, vault):
+    tokens = iter(["header.one.sig", "header.two.sig"])
+    client = connect(bearer=lambda: next(tokens))
+    await client.call("get_bundle")
+    await client.call("get_bundle")
+    sent = [each.metadata["authorization"] for each in vault.received["GetBundle"]]
+    assert ["Bearer header.one.sig", "Bearer header.two.sig"] == sent
+    assert "header" not in repr(client.client)
+    await connect().call("get_bundle")
+    assert "authorization" not in vault.received["GetBundle"][2].metadata

@@ -286,7 +286,9 @@ class AsyncVaultClient(BaseClient[grpc.aio.Channel]):
             # Without serialisers, requests and answers are bytes.
             send: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
             send = lease.channel.unary_unary(f"/{attempt.rpc}")
-            return await send(attempt.request, timeout=attempt.timeout, metadata=attempt.metadata)
+            return await send(
+                attempt.request, timeout=attempt.timeout, metadata=self._metadata(attempt.metadata)
+            )
         except grpc.RpcError as error:
             return call_error(error)
         finally:
@@ -322,7 +324,7 @@ class AsyncVaultClient(BaseClient[grpc.aio.Channel]):
             await channel.close()
         send: grpc.aio.UnaryStreamMultiCallable[bytes, bytes]
         send = lease.channel.unary_stream(f"/{step.rpc}")
-        return lease, send(step.request, metadata=step.metadata)
+        return lease, send(step.request, metadata=self._metadata(step.metadata))
 
     async def _end(self, stream: _Stream | None) -> None:
         if stream is not None:

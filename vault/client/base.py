@@ -12,6 +12,7 @@ from vault.client.calls import Calls
 from vault.client.channels import Channels, Option
 from vault.client.retry import Retrying, RetryPolicy
 from vault.client.tls import TlsFiles
+from vault.client.trace import Metadata
 
 ChannelT = TypeVar("ChannelT")
 
@@ -22,9 +23,21 @@ DEFAULT_TIMEOUT = 10.0
 class BaseClient(ABC, Generic[ChannelT]):
     """Not used by itself; see VaultClient and AsyncVaultClient."""
 
-    def __init__(self, channels: Channels[ChannelT], calls: Calls) -> None:
+    def __init__(
+        self,
+        channels: Channels[ChannelT],
+        calls: Calls,
+        bearer: Callable[[], str] | None = None,
+    ) -> None:
         self._channels = channels
         self._calls = calls
+        self._bearer = bearer
+
+    def _metadata(self, metadata: Metadata) -> Metadata:
+        """A call's metadata, with the person's token if this client carries people."""
+        if self._bearer is None:
+            return metadata
+        return (*metadata, ("authorization", f"Bearer {self._bearer()}"))
 
     @classmethod
     def connect(
@@ -38,6 +51,7 @@ class BaseClient(ABC, Generic[ChannelT]):
         timeout: float = DEFAULT_TIMEOUT,
         retry: RetryPolicy | None = None,
         on_retry: Callable[[Retrying], None] | None = None,
+        bearer: Callable[[], str] | None = None,
     ) -> Self:
         """A client of the vault at `address`. The connection is made by the first call.
 
@@ -51,6 +65,8 @@ class BaseClient(ABC, Generic[ChannelT]):
             timeout: seconds for each whole call that does not say otherwise.
             retry: when to try again; RetryPolicy(attempts=1) never does.
             on_retry: told of each retry; it must not block.
+            bearer: for a console: gives the JWT of the person for whom it calls, asked
+                before every attempt; it must not block. Never shown or logged.
 
         The files are read now, and again whenever they have changed.
 
@@ -63,7 +79,7 @@ class BaseClient(ABC, Generic[ChannelT]):
         files = TlsFiles(Path(cert), Path(key), Path(ca))
         channels = Channels(address, files, server_name, cls._open)
         calls = Calls(timeout=timeout, retry=retry or RetryPolicy(), on_retry=on_retry)
-        return cls(channels, calls)
+        return cls(channels, calls, bearer)
 
     @classmethod
     def from_directory(
@@ -75,6 +91,7 @@ class BaseClient(ABC, Generic[ChannelT]):
         timeout: float = DEFAULT_TIMEOUT,
         retry: RetryPolicy | None = None,
         on_retry: Callable[[Retrying], None] | None = None,
+        bearer: Callable[[], str] | None = None,
     ) -> Self:
         """`connect` with the folder's `tls.crt`, `tls.key` and `ca.crt`."""
         files = TlsFiles.in_directory(Path(path))
@@ -87,6 +104,7 @@ class BaseClient(ABC, Generic[ChannelT]):
             timeout=timeout,
             retry=retry,
             on_retry=on_retry,
+            bearer=bearer,
         )
 
     @staticmethod

@@ -291,7 +291,9 @@ class VaultClient(BaseClient[grpc.Channel]):
             # Without serialisers, requests and answers are bytes.
             send: grpc.UnaryUnaryMultiCallable[bytes, bytes]
             send = lease.channel.unary_unary(f"/{attempt.rpc}")
-            return send(attempt.request, timeout=attempt.timeout, metadata=attempt.metadata)
+            return send(
+                attempt.request, timeout=attempt.timeout, metadata=self._metadata(attempt.metadata)
+            )
         except grpc.RpcError as error:
             return call_error(error)
         finally:
@@ -327,7 +329,7 @@ class VaultClient(BaseClient[grpc.Channel]):
             channel.close()
         send: grpc.UnaryStreamMultiCallable[bytes, bytes]
         send = lease.channel.unary_stream(f"/{step.rpc}")
-        return lease, send(step.request, metadata=step.metadata)
+        return lease, send(step.request, metadata=self._metadata(step.metadata))
 
     def _end(self, stream: _Stream | None) -> None:
         if stream is not None:
