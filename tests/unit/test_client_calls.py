@@ -7,7 +7,11 @@ import textwrap
 
 import grpc
 import pytest
-from client_server import (
+from grpc_health.v1 import health_pb2
+from opentelemetry import baggage, context, trace
+from opentelemetry.sdk.trace import TracerProvider
+
+from tests.unit.client_server import (
     CALL_ID,
     Authority,
     ScriptedVault,
@@ -17,10 +21,6 @@ from client_server import (
     issue_all,
     reveal_all,
 )
-from grpc_health.v1 import health_pb2
-from opentelemetry import baggage, context, trace
-from opentelemetry.sdk.trace import TracerProvider
-
 from vault import client as vault_client
 from vault.client import (
     AsyncVaultClient,

@@ -6,9 +6,9 @@ import functools
 
 import grpc
 import pytest
-from client_server import Authority, ScriptedVault, answers, fails, fails_bare
 
 from tests.support.small_log import SmallLog
+from tests.unit.client_server import Authority, ScriptedVault, answers, fails, fails_bare
 from vault.audit.export_format import steps
 from vault.audit.merkle import build_proof, inclusion_plan, verify_inclusion
 from vault.audit.tiles import Tile, edge_tiles, tile_source
