@@ -22,6 +22,7 @@ from vault.client.errors import VaultCallError, answer_unfit, deadline_passed
 from vault.client.requests import Subject, Wanted
 from vault.client.retry import Retrying, RetryPolicy
 from vault.client.trace import Metadata, trace_metadata
+from vault.errors import Reason
 from vault.model import View
 from vault.v1 import audit_pb2, policy_pb2, tokens_pb2
 
@@ -198,10 +199,11 @@ class Calls:
         """Attempts until one is answered, none is left, or the deadline is near."""
         content = request.SerializeToString()
         attempt = 1
+        explained: VaultCallError | None = None
         while True:
             remaining = deadline - self.now()
             if remaining <= 0:
-                raise deadline_passed()
+                raise explained or deadline_passed()
             outcome = yield Attempt(method.rpc, content, remaining, metadata)
             if not isinstance(outcome, VaultCallError):
                 return read_answer(method, outcome)
@@ -209,7 +211,10 @@ class Calls:
                 outcome, attempt=attempt, remaining=deadline - self.now(), random=self.random
             )
             if wait is None:
-                raise outcome
+                # That time ran out says less than why the attempt before had failed.
+                is_bare = outcome.reason is Reason.DEADLINE_EXCEEDED and not outcome.call_id
+                raise explained if explained and is_bare else outcome
+            explained = outcome if outcome.call_id else explained
             self.tell(
                 Retrying(method.rpc, attempt, wait, outcome.reason, outcome.status, outcome.call_id)
             )
