@@ -16,6 +16,9 @@ from vault.store.migrate import migrate
 def breakable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedInstance]:
     """PostgreSQL and OpenBao. Whoever breaks one mends it."""
     with EmbeddedInstance(tmp_path_factory.mktemp("breakable") / "state") as started:
+        # An OpenBao that was initialised just now unseals itself once more after five seconds,
+        # whoever sealed it; one that was started again does not.
+        started.openbao.restart()
         yield started
 
 
