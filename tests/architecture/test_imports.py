@@ -73,7 +73,6 @@ LAYERS = {
     "cli": BASE
     | {
         "app",
-        "app_checks",
         "client",
         "config",
         "config_files",
@@ -101,7 +100,7 @@ PURE = (
 IMPURE = {"asyncio", "logging", "os", "pathlib", "socket", "subprocess", "threading", "time"}
 IMPURE |= {"vault.clock", "vault.store", "vault.telemetry"}
 
-ROOT_MODULES = {"app", "app_checks", "app_parts", "app_upkeep"}
+ROOT_MODULES = {"app"}
 
 # Beyond the layers, each with its reason.
 JUSTIFIED = {

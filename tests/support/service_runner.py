@@ -13,7 +13,7 @@ from pathlib import Path
 
 import uvloop
 
-from vault.app import Service
+from vault.app.service import Service
 from vault.config import load_config
 from vault.telemetry.logs import Logging
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vault.app_checks import UnsafeError
+from vault.app.checks import UnsafeError
 from vault.cli import values
 from vault.cli.faults import describe
 from vault.cli.main import main

@@ -4,7 +4,7 @@ The hint names the mend where there is one. An exception that nobody foresaw is 
 place: its message might hold a value.
 """
 
-from vault.app_checks import UnsafeError
+from vault.app.checks import UnsafeError
 from vault.cli.output import CommandError
 from vault.client import CredentialFilesError, UnavailableError, VaultCallError
 from vault.config import ConfigError

@@ -2,7 +2,7 @@
 
 import argparse
 
-from vault.app_checks import load_rules
+from vault.app.checks import load_rules
 from vault.cli.connection import connect
 from vault.cli.output import DONE, FAILED, emit, emit_json, printable, say
 from vault.cli.tables import show_facts

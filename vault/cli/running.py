@@ -9,7 +9,7 @@ import contextlib
 import signal
 from collections.abc import Callable, Sequence
 
-from vault.app import Service
+from vault.app.service import Service
 from vault.cli.output import DONE, FAILED, INTERRUPTED, say
 from vault.errors import Violation
 from vault.telemetry.logs import Log

@@ -5,8 +5,8 @@ import signal
 
 import uvloop
 
-from vault.app import Service
-from vault.app_checks import load_rules
+from vault.app.checks import load_rules
+from vault.app.service import Service
 from vault.cli.output import DONE, emit
 from vault.cli.running import run_service
 from vault.config import load_config

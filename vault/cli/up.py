@@ -14,7 +14,7 @@ from pathlib import Path
 
 import uvloop
 
-from vault.app import Service
+from vault.app.service import Service
 from vault.cli.output import (
     FAILED,
     INTERRUPTED,

@@ -8,24 +8,22 @@ package knows concrete classes of several layers.
 import asyncio
 import contextlib
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from vault import __version__
-from vault.app_checks import (
+from vault.app.checks import (
     UnsafeError,
-    check_cosigned,
-    check_witnessed,
     health_checks,
     issuers_of,
     load_rules,
     log_soundness,
 )
-from vault.app_parts import cosigner_of, transit_settings, witnesses_of
-from vault.app_upkeep import (
+from vault.app.log import open_log
+from vault.app.parts import transit_settings
+from vault.app.stages import open_stages
+from vault.app.upkeep import (
     cancelled,
-    counted,
     expire,
     forbid_core_dumps,
     sweep,
@@ -34,11 +32,6 @@ from vault.app_upkeep import (
     words_of,
 )
 from vault.audit.account import EntryIds
-from vault.audit.alarms import Alarms
-from vault.audit.patrol import Patrol
-from vault.audit.sequencer import Sequencer
-from vault.audit.signer import CheckpointSigner
-from vault.audit.witnessed import WitnessFile
 from vault.authn.identify import Identifier
 from vault.authn.mtls import PeerCertificates
 from vault.clock import Clock, SystemClock
@@ -46,11 +39,10 @@ from vault.config import Config
 from vault.config_files import read_secret
 from vault.crypto.keyring import Keyring
 from vault.crypto.transit import Transit
-from vault.errors import Reason, VaultError, Violation
+from vault.errors import Violation
 from vault.model import TenantId
 from vault.policy.faults import BundleError
 from vault.policy.holder import BundleHolder
-from vault.rows import Commit, DoneWrite, TokenRow
 from vault.rpc.audit_service import AUDIT_SERVICE, AuditService
 from vault.rpc.boundary import Boundary
 from vault.rpc.convert import Limits
@@ -65,20 +57,13 @@ from vault.service.list_entries import EntryLister
 from vault.service.prove import Prover
 from vault.service.recorder import Recorder
 from vault.service.stats import Statistician
-from vault.service.subject_keys import SubjectKeys
-from vault.service.subjects import Subjects
 from vault.service.tail import Tailer
 from vault.service.tokenize import Tokenizer
-from vault.service.tree import TreeHashes
-from vault.stage import Stage
 from vault.store.checks import database_faults
-from vault.store.cosignatures import CosignatureStore
 from vault.store.database import Database, PoolSettings
 from vault.store.log import LogReader, LogStore
-from vault.store.proofs import ProofReader
-from vault.store.tree import TreeReader, TreeWriter
 from vault.store.values import ValueStore
-from vault.telemetry import Telemetry, names
+from vault.telemetry import Telemetry
 from vault.telemetry.kinds import NO_WORDS, Vocabulary
 from vault.telemetry.logs import Log
 from vault.telemetry.loop_lag import LoopLag
@@ -216,119 +201,50 @@ class Service:
 
         # The log's tree: does the database go on from what this process has seen? Stopped after
         # the stages, so that its last checkpoint covers their last entries.
-        alarms = Alarms()
-        tree = TreeReader(readers)
-        signer = CheckpointSigner(
-            origin=config.audit.origin, key=config.audit.signing_key, keys=transit
-        )
-        await signer.open()
-        witness = WitnessFile(config.audit.witness_file, signer=signer)
-        await check_witnessed(witness, tree)
-        sequencer = Sequencer(
-            connect=self._tree_writer,
-            patrol=Patrol(
-                stored=tree,
-                signer=signer,
-                alarms=alarms,
-                leaves_per_second=config.audit.patrol_leaves_per_second,
-            ),
-            signer=signer,
-            witness=witness,
-            alarms=alarms,
+        tree = await open_log(
+            config,
+            stack=self._stack,
+            open_database=self._database,
+            readers=readers,
+            transit=transit,
             clock=clock,
-            checkpoint_seconds=config.audit.checkpoint_seconds,
         )
-        self._stack.push_async_callback(sequencer.stop)
-        proofs = ProofReader(readers, quorum=config.audit.witness_quorum)
-        hashes = TreeHashes(proofs)
-        cosigner = None
-        witnesses = await witnesses_of(config, clock)
-        if witnesses:
-            url_file = config.database.sequencer_url_file if config.audit.sequencer else None
-            cosigner = cosigner_of(
-                config,
-                witnesses,
-                tree=tree,
-                hashes=hashes,
-                keep=None
-                if url_file is None
-                else CosignatureStore(await self._database(url_file, 1)).add,
-                signer=signer,
-                is_leader=lambda: sequencer.is_leader,
-                alarms=alarms,
-                clock=clock,
-            )
-            await check_cosigned(cosigner)
+        alarms, signer, sequencer, cosigner = (
+            tree.alarms,
+            tree.signer,
+            tree.sequencer,
+            tree.cosigner,
+        )
+        proofs, hashes = tree.proofs, tree.hashes
 
         # 5. The stages: every round trip is shared.
-        limits = config.limits
-
-        def commit_stage(name: str) -> Stage[Commit, DoneWrite | None]:
-            return Stage(
-                name,
-                counted(log.commit, telemetry.metrics),
-                trips=trips,
-                max_trip=_TRIP_ROWS,
-                max_queue=limits.audit_queue,
-                weigh=lambda commit: commit.weight,
-                keep_abandoned=True,
-                is_item_fault=lambda error: error.reason is Reason.INTERNAL,
-            )
-
-        # Two, so that a write that waits for a lock holds up no entry of anybody else.
-        entries = commit_stage(names.TRIP_POSTGRES_COMMIT)
-        writes = commit_stage(names.TRIP_POSTGRES_WRITE)
-        loads: Stage[Sequence[str], dict[str, TokenRow]] = Stage(
-            names.TRIP_POSTGRES_LOAD,
-            values.load_tokens_of_calls,
-            trips=trips,
-            max_trip=_TRIP_ROWS,
-            max_queue=limits.row_queue,
-            lanes=2,
-            weigh=len,
-        )
-        keys = SubjectKeys(
-            rows=values,
+        stages = open_stages(
+            config,
+            values=values,
+            log=log,
             transit=transit,
             keyring=keyring,
             trips=trips,
-            name=names.TRIP_TRANSIT_UNWRAP,
-            max_trip=2 * transit_settings(config).max_batch,
-            max_queue=limits.key_queue,
-            lanes=2,
+            metrics=telemetry.metrics,
         )
-        subjects = Subjects(
-            rows=values,
-            transit=transit,
-            keyring=keyring,
-            trips=trips,
-            names=(names.TRIP_POSTGRES_RESOLVE, names.TRIP_TRANSIT_WRAP),
-            max_trip=_TRIP_ROWS,
-            max_queue=limits.row_queue,
-        )
-        stages: list[Stage[Any, Any]] = [
-            entries,
-            writes,
-            loads,
-            keys.stage,
-            subjects.find_stage,
-            subjects.bind_stage,
-        ]
-        for stage in stages:
+        for stage in stages.all:
             self._stack.push_async_callback(stage.close)
 
         # 6. The procedures.
+        limits = config.limits
         ids = EntryIds(clock)
-        recorder = Recorder(entries=entries, writes=writes, ids=ids)
+        recorder = Recorder(entries=stages.entries, writes=stages.writes, ids=ids)
         services = Services(
             tokenizer=Tokenizer(
                 environment=config.server.environment,
                 index_keys=index_keys,
-                subjects=subjects,
-                keys=keys,
+                subjects=stages.subjects,
+                keys=stages.keys,
                 recorder=recorder,
             ),
-            detokenizer=Detokenizer(rows=loads, keys=keys, recorder=recorder, clock=clock),
+            detokenizer=Detokenizer(
+                rows=stages.loads, keys=stages.keys, recorder=recorder, clock=clock
+            ),
             keeper=BundleKeeper(holder=holder, recorder=recorder),
             holder=holder,
             limits=Limits(
@@ -341,7 +257,10 @@ class Service:
 
         archive = config.audit.archive_directory
         lister = EntryLister(
-            log=LogReader(readers), index_keys=index_keys, subjects=subjects, recorder=recorder
+            log=LogReader(readers),
+            index_keys=index_keys,
+            subjects=stages.subjects,
+            recorder=recorder,
         )
         auditing = AuditService(
             lister=lister,
@@ -370,7 +289,7 @@ class Service:
             sequencer=sequencer,
             cosigner=cosigner,
             alarms=alarms,
-            queues=lambda: {(stage.name,): stage.queued for stage in stages},
+            queues=lambda: {(stage.name,): stage.queued for stage in stages.all},
         )
         for work in (lag.run(), expire(keyring), sweep(log)):
             task = asyncio.create_task(work)
@@ -433,14 +352,3 @@ class Service:
         await database.open()
         self._stack.push_async_callback(database.close)
         return database
-
-    async def _tree_writer(self) -> TreeWriter:
-        config = self._config.database
-        if config.sequencer_url_file is None:
-            raise VaultError(Reason.DATABASE_UNAVAILABLE, "no URL of the sequencer's role")
-        url = await asyncio.to_thread(read_secret, config.sequencer_url_file)
-        return await TreeWriter.connect(
-            url.strip(),
-            connect_timeout=config.connect_timeout_seconds,
-            statement_timeout=config.statement_timeout_seconds,
-        )
