@@ -9,6 +9,7 @@ Transit answer is found out at start, not here.
 """
 
 import datetime as dt
+import functools
 import ipaddress
 import sys
 import tomllib
@@ -24,6 +25,7 @@ from vault.config_files import FileError
 from vault.config_sections import (
     AuditConfig,
     CacheConfig,
+    CustodyConfig,
     DatabaseConfig,
     LimitsConfig,
     PolicyConfig,
@@ -49,6 +51,7 @@ class Config:
     cache: CacheConfig
     limits: LimitsConfig
     audit: AuditConfig
+    custody: CustodyConfig
     telemetry: TelemetryConfig
 
 
@@ -141,6 +144,8 @@ class _Judge:
                     self._judge_limits(section)
                 case AuditConfig():
                     self._judge_audit(section)
+                case CustodyConfig():
+                    self._judge_custody(section, sections.get("database"))
                 case TelemetryConfig():
                     self._judge_telemetry(section)
         limits, database, transit = (sections.get(n) for n in ("limits", "database", "transit"))
@@ -188,38 +193,55 @@ class _Judge:
             "database.audit_reader_url_file",
             "names the same user as url_file; the two roles have different rights",
         )
-        sequencer_file = database.sequencer_url_file
-        if sequencer_file is None:
-            return
-        sequencer = self._try(
-            "database.sequencer_url_file", lambda: config_files.read_database_url(sequencer_file)
-        )
         others = {url.user for url in (service, reader) if url is not None}
-        self._require(
-            sequencer is None or sequencer.user not in others,
-            "database.sequencer_url_file",
-            "names the same user as another URL; the roles have different rights",
-        )
+        for name in ("sequencer_url_file", "custodian_url_file"):
+            path: Path | None = getattr(database, name)
+            if path is None:
+                continue
+            url = self._try(
+                f"database.{name}", functools.partial(config_files.read_database_url, path)
+            )
+            self._require(
+                url is None or url.user not in others,
+                f"database.{name}",
+                "names the same user as another URL; the roles have different rights",
+            )
+            others |= {url.user} if url is not None else set()
 
     def _judge_transit(self, transit: TransitConfig) -> None:
         scheme = self._try(
             "transit.address", lambda: config_files.check_http_address(transit.address)
         )
         self._judge_ca("transit.ca_file", transit.ca_file, scheme)
+        self._judge_login("transit", transit)
+
+    def _judge_login(self, name: str, section: TransitConfig | CustodyConfig) -> None:
         files = {
-            "role_id_file": transit.role_id_file,
-            "secret_id_file": transit.secret_id_file,
-            "token_file": transit.token_file,
+            "role_id_file": section.role_id_file,
+            "secret_id_file": section.secret_id_file,
+            "token_file": section.token_file,
         }
-        given = {name for name, path in files.items() if path is not None}
+        given = {key for key, path in files.items() if path is not None}
         self._require(
             given in ({"role_id_file", "secret_id_file"}, {"token_file"}),
-            "transit.token_file" if "token_file" in given else "transit.role_id_file",
+            f"{name}.token_file" if "token_file" in given else f"{name}.role_id_file",
             "give either role_id_file and secret_id_file, or token_file",
         )
-        for name, path in files.items():
+        for key, path in files.items():
             if path is not None:
-                self._try_secret(f"transit.{name}", path)
+                self._try_secret(f"{name}.{key}", path)
+
+    def _judge_custody(self, custody: CustodyConfig, database: object) -> None:
+        ledger = custody.ledger_file
+        if ledger is not None:
+            self._try("custody.ledger_file", lambda: config_files.check_directory(ledger.parent))
+        if isinstance(database, DatabaseConfig) and database.custodian_url_file is not None:
+            self._judge_login("custody", custody)
+            self._require(
+                ledger is not None,
+                "custody.ledger_file",
+                "is missing; database.custodian_url_file needs it",
+            )
 
     def _judge_policy(self, policy: PolicyConfig) -> None:
         self._try("policy.directory", lambda: config_files.check_directory(policy.directory))

@@ -61,6 +61,10 @@ class DatabaseConfig:
         Path | None,
         Setting("URL of the role that grows the log's tree; needed by `audit.sequencer`. Secret."),
     ] = None
+    custodian_url_file: Annotated[
+        Path | None,
+        Setting("URL of the custodians' role; with it, this process serves custody. Secret."),
+    ] = None
     pool_max: Annotated[int, Setting("Most connections of the service role.", low=1, high=200)] = 10
     audit_reader_pool_max: Annotated[
         int, Setting("Most connections of the audit reader.", low=1, high=200)
@@ -288,6 +292,83 @@ class AuditConfig:
             high=100_000,
         ),
     ] = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustodyConfig:
+    """Keys, erasure and backups; served where `database.custodian_url_file` is set."""
+
+    role_id_file: Annotated[Path | None, Setting("AppRole role id of the custodians. Secret.")] = (
+        None
+    )
+    secret_id_file: Annotated[
+        Path | None, Setting("AppRole secret id of the custodians. Secret.")
+    ] = None
+    token_file: Annotated[Path | None, Setting("Token, in place of AppRole. Secret.")] = None
+    ledger_file: Annotated[
+        Path | None,
+        Setting(
+            "The ledger of erasures. Outside the database and its backups; every process "
+            "reads it, those of custody add to it. Required for custody."
+        ),
+    ] = None
+    approval_key: Annotated[
+        str,
+        Setting(
+            "Transit key that signs approvals: type ed25519, not exportable.",
+            pattern=r"[a-z0-9][a-z0-9_-]{0,62}",
+            form="1 to 63 of a-z 0-9 _ -",
+        ),
+    ] = "pdv-custody"
+    backup_key: Annotated[
+        str,
+        Setting(
+            "Transit key that wraps the keys of backups: type aes256-gcm96, not exportable.",
+            pattern=r"[a-z0-9][a-z0-9_-]{0,62}",
+            form="1 to 63 of a-z 0-9 _ -",
+        ),
+    ] = "pdv-backup"
+    request_seconds: Annotated[
+        float,
+        Setting(
+            "How long a request may wait for approval and be carried out.",
+            unit="seconds",
+            low=10,
+            high=2_592_000,
+        ),
+    ] = 86_400.0
+    schedule: Annotated[
+        bool, Setting("Rotate keys by itself when their crypto-period is over.")
+    ] = True
+    root_period_days: Annotated[
+        float, Setting("Crypto-period of a root key's version.", unit="days", low=0.0001, high=3650)
+    ] = 365.0
+    index_period_days: Annotated[
+        float,
+        Setting("Crypto-period of an index key's version.", unit="days", low=0.0001, high=3650),
+    ] = 730.0
+    signing_period_days: Annotated[
+        float,
+        Setting("Crypto-period of the signing key's version.", unit="days", low=0.0001, high=3650),
+    ] = 730.0
+    subject_period_days: Annotated[
+        float,
+        Setting(
+            "Crypto-period of a subject's key; over it, an advice, no rotation by itself.",
+            unit="days",
+            low=0.0001,
+            high=36_500,
+        ),
+    ] = 1825.0
+    rows_per_second: Annotated[
+        int,
+        Setting(
+            "Most rows that all processes together move in a rotation; 0: as fast as it goes.",
+            unit="rows a second",
+            low=0,
+            high=1_000_000,
+        ),
+    ] = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,15 @@ path "transit/decrypt/pdv-*" {
   capabilities = ["update"]
 }
 
+# Backups are the custodians'.
+path "transit/encrypt/pdv-backup" {
+  capabilities = ["deny"]
+}
+
+path "transit/decrypt/pdv-backup" {
+  capabilities = ["deny"]
+}
+
 path "transit/keys/pdv-*" {
   capabilities = ["read"]
 }

@@ -20,6 +20,10 @@ create role pdvault_audit_reader login nosuperuser nocreatedb nocreaterole norep
 -- Gives the audit log's entries their places in its tree; can change neither entries nor values.
 create role pdvault_sequencer login nosuperuser nocreatedb nocreaterole noreplication nobypassrls;
 
+-- Turns keys and erases; can neither read nor change the audit log.
+create role pdvault_custodian login nosuperuser nocreatedb nocreaterole noreplication nobypassrls;
+
 create database pdvault owner pdvault_owner template template0 encoding 'UTF8';
 revoke all on database pdvault from public;
-grant connect on database pdvault to pdvault_service, pdvault_audit_reader, pdvault_sequencer;
+grant connect on database pdvault to pdvault_service, pdvault_audit_reader, pdvault_sequencer,
+    pdvault_custodian;

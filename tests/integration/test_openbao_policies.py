@@ -59,7 +59,7 @@ CUSTODIAN = [
     ("POST", "transit/keys/pdv-demo-shop/config", {"exportable": True}, 403),
     ("POST", "transit/keys/pdv-demo-shop/config", {"allow_plaintext_backup": True}, 403),
     ("POST", "transit/keys/pdv-demo-shop/config", {"deletion_allowed": True}, 403),
-    ("DELETE", "transit/keys/pdv-demo-shop", None, 403),
+    ("DELETE", "transit/keys/pdv-demo-shop", None, 400),  # not allowed for this key
     ("POST", "transit/encrypt/pdv-demo-shop", ITEM, 403),
     ("POST", "transit/decrypt/pdv-demo-shop", {"ciphertext": "vault:v1:x"}, 403),
     ("GET", "transit/export/encryption-key/pdv-demo-shop", None, 403),

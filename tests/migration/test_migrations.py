@@ -14,6 +14,7 @@ from vault.store.database import Database, PoolSettings
 from vault.store.migrate import migrate, migrations
 
 TABLES = {
+    "audit_archive_counts",
     "audit_archives",
     "audit_checkpoints",
     "audit_cosignatures",
@@ -21,6 +22,7 @@ TABLES = {
     "audit_leaves",
     "audit_pending",
     "audit_tiles",
+    "case_refs",
     "schema_migrations",
     "subject_keys",
     "subject_refs",
@@ -33,6 +35,7 @@ TABLES = {
 # What the service may do to each table; everything else must be refused.
 SERVICE_RIGHTS = {
     "audit_entries": {"insert"},
+    "case_refs": {"select", "insert"},
     "schema_migrations": {"select"},
     "subject_keys": {"select", "insert"},
     "subject_refs": {"select", "insert"},
@@ -60,6 +63,16 @@ SEQUENCER_RIGHTS = {
     "audit_tiles": {"select", "insert"},
     "schema_migrations": {"select"},
 }
+CUSTODIAN_RIGHTS = {
+    "subjects": {"select"},
+    "subject_refs": {"select", "insert", "delete"},
+    "subject_keys": {"select", "insert", "delete"},
+    "tenant_keys": {"select", "insert", "delete"},
+    "tokens": {"select"},
+    "writes": {"select"},
+    "schema_migrations": {"select"},
+}
+"""Beside these it may update some columns: see the migrations."""
 RIGHTS = ("select", "insert", "update", "delete", "truncate", "references", "trigger")
 
 
@@ -136,6 +149,7 @@ async def test_roles_have_the_least_rights(urls, table):
         ("pdvault_service", SERVICE_RIGHTS.get(table, set())),
         ("pdvault_audit_reader", AUDIT_READER_RIGHTS.get(table, set())),
         ("pdvault_sequencer", SEQUENCER_RIGHTS.get(table, set())),
+        ("pdvault_custodian", CUSTODIAN_RIGHTS.get(table, set())),
     ):
         rows = await fetch(
             urls.owner,

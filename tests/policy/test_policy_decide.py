@@ -146,7 +146,9 @@ SERVICES = {
     },
     "vault.v1.AuditService": {"vault/auditor"},
     "vault.v1.PolicyService": {"vault/auditor", "vault/policy-owner"},
-    "vault.v1.KeyService": set(),
+    "vault.v1.KeyService": {"vault/custodian-1", "vault/custodian-2", "vault/policy-owner"},
+    "vault.v1.SubjectService": {"shop/privacy"},
+    "vault.v1.OtherService": set(),
 }
 
 

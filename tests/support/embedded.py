@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pytest
 
 from vault.embedded import EmbeddedInstance
-from vault.embedded.postgres import AUDIT_READER, DATABASE, OWNER, SEQUENCER, SERVICE
+from vault.embedded.postgres import DATABASE, LOGINS
 
 _numbers = itertools.count(1)
 
@@ -30,6 +30,7 @@ class DatabaseUrls:
     service: str
     audit_reader: str
     sequencer: str
+    custodian: str
 
 
 @contextlib.contextmanager
@@ -46,7 +47,7 @@ def fresh_database(
     try:
         yield DatabaseUrls(
             name,
-            *(postgres.url(login, name) for login in (OWNER, SERVICE, AUDIT_READER, SEQUENCER)),
+            *(postgres.url(login, name) for login in LOGINS),
         )
     finally:
         postgres.drop_database(name)

@@ -1,4 +1,4 @@
-"""What a new private OpenBao holds: root keys, the log's signing key, policies and two AppRoles.
+"""What a new private OpenBao holds: root keys, the log's signing key, policies and three AppRoles.
 
 Runs once, with the root token, which it revokes at its end. The recovery key can
 make another one.
@@ -12,20 +12,21 @@ from vault.embedded.ports import HOST
 from vault.embedded.state import EmbeddedError
 
 SERVICE = "pdvault-service"
+CUSTODIAN = "pdvault-custodian"
 OPERATOR = "pdvault-operator"
 TRANSIT_MOUNT = "transit"
 KEY_PREFIX = "pdv-"
 """What the name of a tenant's root key begins with, as `service.hcl` has it."""
 SIGNING_KEY = "pdv-audit-log"
 """Signs the audit log's checkpoints; its name stands in `service.hcl` as well."""
+APPROVAL_KEY = "pdv-custody"
+"""Signs custodians' approvals; its name stands in `custodian.hcl` as well."""
+BACKUP_KEY = "pdv-backup"
+"""Wraps the keys of backups; its name stands in `custodian.hcl` as well."""
 TENANTS = ("demo-shop", "other-shop")
 _TOKEN_TTL = "1h"  # noqa: S105  a duration
 _OPERATOR_POLICY = 'path "sys/seal" { capabilities = ["update", "sudo"] }\n'
 _PACKAGE = Path(__file__).parent
-_POLICY_PLACES = (
-    _PACKAGE.parents[1] / "deploy" / "openbao" / "service.hcl",  # a checkout
-    _PACKAGE / "service.hcl",  # an installed package: the same file
-)
 
 
 def set_up(api: BaoApi, folder: Path) -> None:
@@ -45,29 +46,38 @@ def set_up(api: BaoApi, folder: Path) -> None:
             f"{TRANSIT_MOUNT}/keys/{KEY_PREFIX}{tenant}",
             {"type": "aes256-gcm96", "derived": True, "exportable": False},
         )
-    api.call(
-        "POST",
-        f"{TRANSIT_MOUNT}/keys/{SIGNING_KEY}",
-        {"type": "ed25519", "derived": False, "exportable": False},
-    )
-    api.call("PUT", f"sys/policies/acl/{SERVICE}", {"policy": service_policy()})
+    for key, kind in (
+        (SIGNING_KEY, "ed25519"),
+        (APPROVAL_KEY, "ed25519"),
+        (BACKUP_KEY, "aes256-gcm96"),
+    ):
+        api.call(
+            "POST",
+            f"{TRANSIT_MOUNT}/keys/{key}",
+            {"type": kind, "derived": False, "exportable": False},
+        )
+    api.call("PUT", f"sys/policies/acl/{SERVICE}", {"policy": policy_text("service")})
+    api.call("PUT", f"sys/policies/acl/{CUSTODIAN}", {"policy": policy_text("custodian")})
     api.call("PUT", f"sys/policies/acl/{OPERATOR}", {"policy": _OPERATOR_POLICY})
     api.call("POST", "sys/auth/approle", {"type": "approle"})
-    for role in (SERVICE, OPERATOR):
+    for role in (SERVICE, CUSTODIAN, OPERATOR):
         _make_role(api, role, folder)
     api.call("POST", "auth/token/revoke-self")
 
 
-def service_policy() -> str:
-    """The policy of the service: the same text that production uses.
+def policy_text(name: str) -> str:
+    """An OpenBao policy, `service` or `custodian`: the same text that production uses.
 
     Raises:
         EmbeddedError: the file is missing.
     """
-    for place in _POLICY_PLACES:
+    for place in (
+        _PACKAGE.parents[1] / "deploy" / "openbao" / f"{name}.hcl",  # a checkout
+        _PACKAGE / f"{name}.hcl",  # an installed package: the same file
+    ):
         if place.exists():
             return place.read_text()
-    raise EmbeddedError("service.hcl, the OpenBao policy of the service, is missing")
+    raise EmbeddedError(f"{name}.hcl, an OpenBao policy of pdvault, is missing")
 
 
 def _make_role(api: BaoApi, role: str, folder: Path) -> None:

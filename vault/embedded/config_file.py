@@ -24,6 +24,8 @@ class Settings:
         state: the state folder; all files below it.
         owner_url_file: the login for migrations, which the service must not have.
         service_url_file, audit_reader_url_file, sequencer_url_file: the logins of the service.
+        custodian_url_file: the login that turns keys; the AppRole beside it is its own.
+        ledger_file: the ledger of erasures, outside the database.
         transit_key_prefix: a root key's name is this and the tenant.
         signing_key: name of the Transit key that signs the log.
         server_certificate_folder: tls.crt, tls.key and ca.crt of the service.
@@ -37,17 +39,21 @@ class Settings:
     service_url_file: Path
     audit_reader_url_file: Path
     sequencer_url_file: Path
+    custodian_url_file: Path
     transit_address: str
     transit_mount: str
     transit_key_prefix: str
     signing_key: str
     transit_role_id_file: Path
     transit_secret_id_file: Path
+    custodian_role_id_file: Path
+    custodian_secret_id_file: Path
     server_certificate_folder: Path
     clients_folder: Path
     authority_file: Path
     trust_domain: str
     witness_file: Path
+    ledger_file: Path
 
 
 def config_text(settings: Settings, *, policies: Path, port: int) -> str:
@@ -68,6 +74,7 @@ def config_text(settings: Settings, *, policies: Path, port: int) -> str:
             "url_file": settings.service_url_file,
             "audit_reader_url_file": settings.audit_reader_url_file,
             "sequencer_url_file": settings.sequencer_url_file,
+            "custodian_url_file": settings.custodian_url_file,
         },
         "transit": {
             "address": settings.transit_address,
@@ -82,6 +89,11 @@ def config_text(settings: Settings, *, policies: Path, port: int) -> str:
             "origin": ORIGIN,
             "signing_key": settings.signing_key,
             "witness_file": settings.witness_file,
+        },
+        "custody": {
+            "role_id_file": settings.custodian_role_id_file,
+            "secret_id_file": settings.custodian_secret_id_file,
+            "ledger_file": settings.ledger_file,
         },
         "telemetry": {"span_file": settings.state / "spans.jsonl"},
     }

@@ -22,7 +22,7 @@ from vault.embedded.files import make_folder, write_file
 from vault.embedded.openbao import OpenBao
 from vault.embedded.pki import Pki
 from vault.embedded.ports import free_port
-from vault.embedded.postgres import AUDIT_READER, OWNER, SEQUENCER, SERVICE, Postgres
+from vault.embedded.postgres import AUDIT_READER, CUSTODIAN, OWNER, SEQUENCER, SERVICE, Postgres
 from vault.embedded.state import EmbeddedError, StateFolder
 
 _Part = TypeVar("_Part")
@@ -123,10 +123,13 @@ class EmbeddedInstance:
             service_url_file=self.postgres.url_file(SERVICE),
             audit_reader_url_file=self.postgres.url_file(AUDIT_READER),
             sequencer_url_file=self.postgres.url_file(SEQUENCER),
+            custodian_url_file=self.postgres.url_file(CUSTODIAN),
             transit_address=self.openbao.address,
             transit_mount=TRANSIT_MOUNT,
             transit_role_id_file=self.openbao.role_id_file,
             transit_secret_id_file=self.openbao.secret_id_file,
+            custodian_role_id_file=self.openbao.custodian_role_id_file,
+            custodian_secret_id_file=self.openbao.custodian_secret_id_file,
             transit_key_prefix=KEY_PREFIX,
             signing_key=SIGNING_KEY,
             server_certificate_folder=self.pki.files(pki.SERVICE).folder,
@@ -134,6 +137,7 @@ class EmbeddedInstance:
             authority_file=self.pki.authority_file,
             trust_domain=pki.TRUST_DOMAIN,
             witness_file=root / "witness" / "checkpoint",
+            ledger_file=root / "ledger" / "erasures.jsonl",
         )
 
     def __enter__(self) -> Self:
@@ -176,6 +180,7 @@ class EmbeddedInstance:
         port = free_port(last_port(path)) if port is None else port
         settings = self.settings()
         make_folder(settings.witness_file.parent)
+        make_folder(settings.ledger_file.parent)
         self._write_verifier_keys(settings)
         write_file(path, config_text(settings, policies=policies, port=port))
         return path

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from vault.embedded.bao_api import BaoApi
-from vault.embedded.bao_setup import OPERATOR, SERVICE, set_up
+from vault.embedded.bao_setup import CUSTODIAN, OPERATOR, SERVICE, set_up
 from vault.embedded.files import make_folder, write_file
 from vault.embedded.ports import HOST, free_port
 from vault.embedded.process import Launch, ServerProcess, package_folder
@@ -69,6 +69,14 @@ class OpenBao:
     @property
     def secret_id_file(self) -> Path:
         return self.folder / f"{SERVICE}.secret_id"
+
+    @property
+    def custodian_role_id_file(self) -> Path:
+        return self.folder / f"{CUSTODIAN}.role_id"
+
+    @property
+    def custodian_secret_id_file(self) -> Path:
+        return self.folder / f"{CUSTODIAN}.secret_id"
 
     def start(self) -> None:
         """Start the server; the first time, initialise it and set up keys, policies and roles.

@@ -33,6 +33,7 @@ CLIENTS = {
     "shipping": "/shop/shipping",
     "support": "/shop/support",
     "marketing": "/shop/marketing",
+    "privacy": "/shop/privacy",
     "custodian-1": "/vault/custodian-1",
     "custodian-2": "/vault/custodian-2",
     "auditor": "/vault/auditor",

@@ -1,4 +1,4 @@
-"""A private PostgreSQL: one server, one database, four logins.
+"""A private PostgreSQL: one server, one database, five logins.
 
 Guarantees: listens on 127.0.0.1 only, every login by password (SCRAM), data checksums,
 durable commits, and a server log that never holds a statement, a parameter or the
@@ -22,7 +22,8 @@ DATABASE = "pdvault"
 SUPERUSER = "postgres"
 OWNER, SERVICE = "pdvault_owner", "pdvault_service"
 AUDIT_READER, SEQUENCER = "pdvault_audit_reader", "pdvault_sequencer"
-LOGINS = (OWNER, SERVICE, AUDIT_READER, SEQUENCER)
+CUSTODIAN = "pdvault_custodian"
+LOGINS = (OWNER, SERVICE, AUDIT_READER, SEQUENCER, CUSTODIAN)
 
 _START_TIMEOUT_S = 60.0
 _START_ATTEMPTS = 5
@@ -174,7 +175,7 @@ class Postgres:
         self.execute(
             f"create database {name} owner {OWNER} template {template};\n"
             f"revoke all on database {name} from public;\n"
-            f"grant connect on database {name} to {SERVICE}, {AUDIT_READER}, {SEQUENCER};\n"
+            f"grant connect on database {name} to {', '.join(LOGINS[1:])};\n"
         )
 
     def drop_database(self, name: str) -> None:

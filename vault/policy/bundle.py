@@ -38,6 +38,14 @@ class Act(enum.Enum):
     LIST_ENTRIES = "list_entries"
     GET_BUNDLE = "get_bundle"
     RELOAD_BUNDLE = "reload_bundle"
+    READ_KEYS = "read_keys"
+    ROTATE_KEY = "rotate_key"
+    CONTROL_JOB = "control_job"
+    REQUEST_ACT = "request_act"
+    APPROVE_ACT = "approve_act"
+    CARRY_OUT_ACT = "carry_out_act"
+    ERASE_SUBJECT = "erase_subject"
+    GET_ERASURE = "get_erasure"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +111,11 @@ class Bundle:
     def roles(self) -> Mapping[str, str]:
         """Role -> description."""
         return self._rules.directory.roles
+
+    @property
+    def case_kinds(self) -> Mapping[str, str]:
+        """What a call may be about: kind -> description."""
+        return self._rules.case_kinds
 
     def caller(self, principal_id: str) -> CallerEntry | None:
         """What the bundle says about an identity; None when it does not know it."""

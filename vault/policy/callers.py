@@ -12,7 +12,13 @@ from vault.policy.document import Document
 from vault.policy.faults import Faults, quoted
 from vault.policy.reader import NAME, SENTENCE, TENANT, Reader
 
-SERVICES = ("vault.v1.TokenService", "vault.v1.AuditService", "vault.v1.PolicyService")
+SERVICES = (
+    "vault.v1.TokenService",
+    "vault.v1.AuditService",
+    "vault.v1.PolicyService",
+    "vault.v1.KeyService",
+    "vault.v1.SubjectService",
+)
 PERSON_PREFIX = "person:"
 MAX_ID_BYTES = 2048
 """SPIFFE-ID section 2.3: implementations must support ids of up to 2,048 bytes."""
