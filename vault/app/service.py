@@ -19,6 +19,7 @@ from vault.app.checks import (
     load_rules,
     log_soundness,
 )
+from vault.app.custody import KEY_SERVICE, SUBJECT_SERVICE, House, open_custody
 from vault.app.log import open_log
 from vault.app.parts import transit_settings
 from vault.app.stages import open_stages
@@ -49,6 +50,7 @@ from vault.rpc.convert import Limits
 from vault.rpc.health import HealthMonitor
 from vault.rpc.server import GrpcServer, ServerSettings
 from vault.rpc.services import POLICY_SERVICE, TOKEN_SERVICE, Services
+from vault.service.archived import ArchivedEntries
 from vault.service.bundles import BundleKeeper
 from vault.service.detokenize import Detokenizer
 from vault.service.export import Exporter
@@ -59,6 +61,7 @@ from vault.service.recorder import Recorder
 from vault.service.stats import Statistician
 from vault.service.tail import Tailer
 from vault.service.tokenize import Tokenizer
+from vault.store.cases import CaseStore
 from vault.store.checks import database_faults
 from vault.store.database import Database, PoolSettings
 from vault.store.log import LogReader, LogStore
@@ -221,6 +224,8 @@ class Service:
         stages = open_stages(
             config,
             values=values,
+            cases=CaseStore(database),
+            index_keys=index_keys,
             log=log,
             transit=transit,
             keyring=keyring,
@@ -239,11 +244,16 @@ class Service:
                 environment=config.server.environment,
                 index_keys=index_keys,
                 subjects=stages.subjects,
+                cases=stages.cases,
                 keys=stages.keys,
                 recorder=recorder,
             ),
             detokenizer=Detokenizer(
-                rows=stages.loads, keys=stages.keys, recorder=recorder, clock=clock
+                rows=stages.loads,
+                cases=stages.cases,
+                keys=stages.keys,
+                recorder=recorder,
+                clock=clock,
             ),
             keeper=BundleKeeper(holder=holder, recorder=recorder),
             holder=holder,
@@ -260,20 +270,39 @@ class Service:
             log=LogReader(readers),
             index_keys=index_keys,
             subjects=stages.subjects,
+            cases=stages.cases,
             recorder=recorder,
+            archive=None if archive is None else ArchivedEntries(archive, proofs),
         )
         auditing = AuditService(
             lister=lister,
             tailer=Tailer(log=proofs, lister=lister, recorder=recorder),
-            statistician=Statistician(log=proofs, recorder=recorder),
+            statistician=Statistician(log=proofs, lister=lister, recorder=recorder),
             prover=Prover(log=proofs, hashes=hashes, recorder=recorder),
             exporter=Exporter(log=proofs, hashes=hashes, recorder=recorder, archive=archive),
             verifier_key=lambda: str(signer.verifier_keys[0]),
         )
 
+        custody = await open_custody(
+            House(
+                config=config,
+                stack=self._stack,
+                open_database=self._database,
+                holder=holder,
+                telemetry=telemetry,
+                transit=transit,
+                keyring=keyring,
+                index_keys=index_keys,
+                stages=stages,
+                recorder=recorder,
+                log=tree,
+                clock=clock,
+            )
+        )
+
         # 7. Health and housekeeping.
         health = HealthMonitor(
-            services=(TOKEN_SERVICE, AUDIT_SERVICE, POLICY_SERVICE),
+            services=(TOKEN_SERVICE, AUDIT_SERVICE, POLICY_SERVICE, KEY_SERVICE, SUBJECT_SERVICE),
             checks=health_checks(database, transit, log, ids),
             own_checks={AUDIT_SERVICE: {"log": log_soundness(alarms)}},
             interval_s=_HEALTH_S,
@@ -322,7 +351,7 @@ class Service:
                 max_message_bytes=_TRANSPORT_FACTOR * limits.request_bytes,
             ),
             boundary=boundary,
-            methods=[*services.methods(), *auditing.methods()],
+            methods=[*services.methods(), *auditing.methods(), *custody],
             health_servicer=health.servicer,
         )
         await health.start()
