@@ -53,6 +53,16 @@ class NewSubject:
 
 
 @dataclass(frozen=True, slots=True)
+class NewCase:
+    """A case that the vault has not met: reference digest and handle."""
+
+    ref_digest: bytes = field(repr=False)
+    tenant: TenantId
+    index_key_version: int
+    case_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
 class DoneWrite:
     """A write that was done under an idempotency key."""
 
@@ -87,6 +97,7 @@ class EntryRow:
     policies: tuple[str, ...]
     bundle_digest: bytes
     trace_id: bytes
+    case_id: UUID | None
     entry: bytes
     leaf_hash: bytes
 
@@ -104,6 +115,7 @@ class EntryRow:
         "policies",
         "bundle_digest",
         "trace_id",
+        "case_id",
         "entry",
         "leaf_hash",
     )
@@ -144,6 +156,8 @@ class EntryFilter:
     view_bit: int | None = None
     policy: str | None = None
     bundle_digest: bytes | None = None
+    case_id: UUID | None = None
+    entry_id: UUID | None = None
     before: UUID | None = None
     limit: int = 100
 
@@ -245,6 +259,14 @@ class LogMonth:
     def label(self) -> str:
         """Such as `2024-01`."""
         return f"{self.begin:%Y-%m}"
+
+
+@dataclass(frozen=True, slots=True)
+class ArchivedMonth:
+    """A month that went to files; `index_sha256` is that of its index."""
+
+    label: str
+    index_sha256: bytes
 
 
 @dataclass(frozen=True, slots=True)

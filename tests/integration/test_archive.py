@@ -1,12 +1,14 @@
 """Old months of the log go to files, on real servers: still provable, and nothing else moves."""
 
 import asyncio
+import dataclasses
 import datetime as dt
 import json
 import re
 import stat
 import subprocess
 import sys
+import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,9 +29,13 @@ from vault.embedded import EmbeddedInstance
 from vault.errors import Reason, VaultError
 from vault.model import Authentication, Principal, Verdict
 from vault.rows import Commit
+from vault.service.archived import ArchivedEntries
 from vault.service.export import Exporter, Piece
+from vault.service.list_entries import EntriesQuery, EntryLister
+from vault.service.stats import Statistician, StatsQuery
 from vault.service.tree import TreeHashes
 from vault.store.database import Database, PoolSettings
+from vault.store.log import LogReader
 from vault.store.migrate import migrate
 from vault.store.proofs import ExportLeaf, ProofReader
 from vault.store.tree import TreeWriter
@@ -234,6 +240,24 @@ async def test_an_archived_entry_is_still_proved_to_its_own_tenant_only(log, ope
         await database.close()
 
 
+async def ignore(*_: object) -> None:
+    pass
+
+
+NO_RECORDER = SimpleNamespace(record=ignore)
+
+
+def auditor(tenant: str) -> SimpleNamespace:
+    """A call of an auditor of this tenant."""
+    return SimpleNamespace(
+        tenant=tenant,
+        principal=None,
+        account=SimpleNamespace(),
+        trace=SimpleNamespace(mark=lambda _: None),
+        bundle=SimpleNamespace(decide_act=lambda *_: SimpleNamespace(is_allowed=True)),
+    )
+
+
 async def exported(reader: ProofReader, tenant: str, archive: Path | None) -> list[ExportLeaf]:
     """The leaves of an export by an auditor of this tenant."""
     sent: list[Piece] = []
@@ -241,23 +265,13 @@ async def exported(reader: ProofReader, tenant: str, archive: Path | None) -> li
     async def send(piece: Piece) -> None:
         sent.append(piece)
 
-    async def ignore(*_: object) -> None:
-        pass
-
-    auditor = SimpleNamespace(
-        tenant=tenant,
-        principal=None,
-        account=None,
-        trace=SimpleNamespace(mark=lambda _: None),
-        bundle=SimpleNamespace(decide_act=lambda *_: SimpleNamespace(is_allowed=True)),
-    )
     exporter = Exporter(
         log=reader,
         hashes=TreeHashes(reader),
-        recorder=SimpleNamespace(record=ignore),
+        recorder=NO_RECORDER,
         archive=archive,
     )
-    await exporter.export(auditor, 0, 0, 0, send)
+    await exporter.export(auditor(tenant), 0, 0, 0, send)
     return [leaf for piece in sent if isinstance(piece, list) for leaf in piece]
 
 
@@ -295,6 +309,112 @@ async def test_exports_read_archived_entries_from_the_folder(log, operator):
             with pytest.raises(VaultError) as caught:
                 await exported(reader, "demo-shop", operator.folder)
             assert Reason.DATA_CORRUPT is caught.value.reason
+    finally:
+        await database.close()
+
+
+async def listed(lister: EntryLister, tenant: str, page_size: int, **filters: object) -> list[str]:
+    """All pages."""
+    names = EntriesQuery.__dataclass_fields__
+    query = dict.fromkeys(names) | {"page_size": page_size, "page_token": ""} | filters
+    found: list[str] = []
+    while True:
+        page = await lister.list_entries(auditor(tenant), EntriesQuery(**query))
+        assert page_size >= len(page.entries)
+        found += [each.entry.entry_id.hex for each in page.entries]
+        query["page_token"] = page.next_page_token
+        if not page.next_page_token:
+            return found
+
+
+async def test_lists_and_counts_reach_archived_months(log, operator):
+    await record(log, "2024-01", 270)
+    await record(log, "2024-01", 30, tenant="other-shop")
+    await record(log, "2024-02", 40)
+    await publish(log, 340)
+    await log.record(20)
+    await publish(log, 360)
+    database = Database(
+        PoolSettings(
+            url=log.urls.audit_reader, max_connections=1, connect_timeout=5, statement_timeout=10
+        )
+    )
+    await database.open()
+    try:
+        reader = ProofReader(database)
+
+        def lister(archive: Path | None, looks: int = 100) -> EntryLister:
+            return EntryLister(
+                log=LogReader(database),
+                index_keys=None,
+                subjects=None,
+                cases=None,
+                recorder=NO_RECORDER,
+                archive=archive and ArchivedEntries(archive, reader, looks=looks),
+            )
+
+        def day(text: str) -> dt.datetime:
+            return dt.datetime.fromisoformat(f"{text}Z")
+
+        whole = await listed(lister(None), "demo-shop", 500)
+        assert 330 == len(whole)
+        filters = [
+            {},
+            {"caller": "spiffe://pdvault.example/demo-shop/shipping"},
+            {"caller": "spiffe://pdvault.example/other-shop/shipping"},
+            {"verdict": Verdict.FAILED},
+            {"verdict": Verdict.ALLOWED},
+            {"purpose": "delivery"},
+            {"start": day("2024-01-10T00:01:00"), "end": day("2024-02-10T00:00:30")},
+            {"start": day("2024-01-10T00:04:31")},
+            {"entry_id": uuid.UUID(whole[100])},
+            {"entry_id": uuid.UUID(whole[0])},
+            {"entry_id": uuid.uuid4()},
+        ]
+        tenants = ("demo-shop", "other-shop", "third-shop")
+        before = [
+            await listed(lister(None), tenant, 500, **each)
+            for tenant in tenants
+            for each in filters
+        ]
+        counter = Statistician(log=reader, lister=lister(None), recorder=NO_RECORDER)
+        time = StatsQuery(day("2024-01-01T00:00:00"), dt.datetime.now(dt.UTC))
+        counts = {tenant: await counter.get_stats(auditor(tenant), time) for tenant in tenants}
+
+        for until, left in (("2024-02", 60), ("2024-03", 20)):
+            assert 0 == (await operator.archive(until, "--execute"))[0]
+            assert left == len(await listed(lister(None), "demo-shop", 500))
+            for page_size in (7, 500):
+                for looks in (3, 10_000):
+                    found = lister(operator.folder, looks)
+                    assert before == [
+                        await listed(found, tenant, page_size, **each)
+                        for tenant in tenants
+                        for each in filters
+                    ]
+            assert counts == {
+                tenant: await counter.get_stats(auditor(tenant), time) for tenant in tenants
+            }
+        with pytest.raises(VaultError) as caught:
+            await counter.get_stats(
+                auditor("demo-shop"), dataclasses.replace(time, case_id=uuid.uuid4())
+            )
+        assert ["from"] == [each.field for each in caught.value.violations]
+
+        for path, at in (("index/2024-01", 24 * 100), ("tile/entries/000", 2000)):
+            file = operator.folder / path
+            good = file.read_bytes()
+            file.chmod(0o644)
+            for bad in (good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :], None):
+                if bad is None:
+                    file.unlink()
+                else:
+                    file.write_bytes(bad)
+                with pytest.raises(VaultError) as caught:
+                    await listed(lister(operator.folder), "demo-shop", 500)
+                assert Reason.DATA_CORRUPT is caught.value.reason
+            file.write_bytes(good)
+        assert 330 == len(await listed(lister(operator.folder), "demo-shop", 500))
     finally:
         await database.close()
 

@@ -45,6 +45,7 @@ SERVICE_RIGHTS = {
     "writes": {"select", "insert", "delete"},
 }
 AUDIT_READER_RIGHTS = {
+    "audit_archive_counts": {"select"},
     "audit_archives": {"select"},
     "audit_checkpoints": {"select"},
     "audit_cosignatures": {"select"},

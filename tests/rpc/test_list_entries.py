@@ -4,6 +4,7 @@ import datetime as dt
 import hashlib
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +14,10 @@ import pytest
 from tests.support.calls import RPCS
 from tests.support.service import StartService, VaultService, new_key, spiffe_id
 from vault.audit.entry import decode, leaf_hash
+from vault.crypto.tokens import new_token
 from vault.v1 import audit_pb2
 
+_CASE = "order:A-2026-000123"
 _TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
@@ -41,7 +44,8 @@ def story(start_service: StartService) -> Iterator[Story]:
         between = dt.datetime.now(dt.UTC)
         time.sleep(0.01)
         trace = (("traceparent", f"00-{_TRACE}-00f067aa0ba902b7-01"),)
-        service.call("Detokenize", delivery, caller="shipping", metadata=trace)
+        about = {**delivery, "case": _CASE}
+        service.call("Detokenize", about, caller="shipping", metadata=trace)
         service.call("Detokenize", delivery, caller="support")
         after_sales = {"purpose": "after_sales", "items": items}
         service.call("Detokenize", after_sales, caller="support")
@@ -80,6 +84,7 @@ def _filters(story: Story) -> dict[str, tuple[dict[str, Any], Any]]:
         "refused": ({"verdict": 2}, lambda e: 2 in verdicts(e)),
         "invalid": ({"verdict": 3}, lambda e: 3 in verdicts(e)),
         "trace_id": ({"trace_id": _TRACE}, lambda e: _is(e, trace_id=_TRACE)),
+        "case": ({"case": _CASE}, lambda e: e.case.startswith("order:")),
         "from": ({"from": stamp}, lambda e: e.time.ToDatetime(tzinfo=dt.UTC) >= story.between),
         "until": ({"until": stamp}, lambda e: e.time.ToDatetime(tzinfo=dt.UTC) < story.between),
     }
@@ -94,6 +99,7 @@ _NAMES = [
     "refused",
     "invalid",
     "trace_id",
+    "case",
     "from",
     "until",
 ]
@@ -122,6 +128,61 @@ def _check(story: Story, *names: str) -> int:
 @pytest.mark.parametrize("name", _NAMES)
 def test_each_filter(story: Story, name: str) -> None:
     assert 0 < _check(story, name)
+
+
+def test_one_entry_by_its_id(story: Story) -> None:
+    (entry,) = _list(story.service, trace_id=_TRACE)
+    assert [entry] == _list(story.service, entry_id=entry.entry_id)
+    assert [] == _list(story.service, entry_id=entry.call_id)
+    assert [] == _list(story.service, entry_id=entry.entry_id, purpose="after_sales")
+
+
+def test_a_case_is_a_random_handle_that_all_its_calls_share(story: Story) -> None:
+    service = story.service
+    (entry,) = _list(service, case=_CASE)
+    kind, _, handle = entry.case.partition(":")
+    assert "order" == kind
+    assert 4 == uuid.UUID(handle).version
+    assert [entry] == _list(service, case_id=handle)
+    assert _CASE.encode() not in entry.entry
+
+    values = [
+        {"subject_ref": new_key(), "fields": [{"field_type": "phone", "value": "13812345678"}]}
+    ]
+    request = {"idempotency_key": new_key(), "case": _CASE, "subjects": values}
+    assert "OK" == service.call("Tokenize", request, caller="order").code
+    # Another tenant's case of the same name is another case.
+    service.call("Tokenize", {**request, "idempotency_key": new_key()}, caller="other-order")
+    # One that is refused is about it as well.
+    after_sales = {"purpose": "after_sales", "items": [{"token": "x"}], "case": _CASE}
+    service.call(
+        "Detokenize",
+        {**after_sales, "items": [{"token": new_token("pho", "demo")}]},
+        caller="support",
+    )
+    assert ["Detokenize", "Tokenize", "Detokenize"] == [
+        each.rpc.rpartition("/")[2] for each in _list(service, case=_CASE)
+    ]
+    handles = service.database.fetch("select case_id, tenant from case_refs")
+    assert {"demo-shop", "other-shop"} == {row["tenant"] for row in handles}
+    assert 2 == len({row["case_id"] for row in handles})
+
+
+def test_accesses_are_counted_by_case(story: Story) -> None:
+    now = dt.datetime.now(dt.UTC)
+    time_range = {
+        "from": (now - dt.timedelta(hours=1)).isoformat(),
+        "until": (now + dt.timedelta(hours=1)).isoformat(),
+    }
+
+    def count(**about: str) -> int:
+        answer = story.service.call("GetStats", {**time_range, **about}, caller="auditor")
+        return sum(each.entries for each in answer.read("GetStats").counts)
+
+    listed = _list(story.service, case=_CASE)
+    assert len(listed) == count(case=_CASE) == count(case_id=listed[0].case.partition(":")[2])
+    assert 0 == count(case="order:unheard-of")
+    assert len(listed) < count()
 
 
 def test_filters_combine(story: Story) -> None:

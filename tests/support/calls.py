@@ -60,6 +60,11 @@ RPCS: Mapping[str, Rpc] = {
         audit_pb2.ListEntriesRequest,
         audit_pb2.ListEntriesResponse,
     ),
+    "GetStats": Rpc(
+        "/vault.v1.AuditService/GetStats",
+        audit_pb2.GetStatsRequest,
+        audit_pb2.GetStatsResponse,
+    ),
     "GetBundle": Rpc(
         "/vault.v1.PolicyService/GetBundle",
         policy_pb2.GetBundleRequest,

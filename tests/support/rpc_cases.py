@@ -151,6 +151,7 @@ def shown_entry(entry: Entry, seeds: Seeds) -> dict[str, Any]:
         "field": entry.field,
         "purpose": entry.purpose,
         "subject": known.get(subject, "new") if subject else "",
+        "about": entry.case.partition(":")[0],
         "items": [
             " ".join(
                 (

@@ -120,6 +120,8 @@ class VaultService:
                 write_file(own[each.name], f"{url}/{self.urls.name}")
             elif each.name == "witness_file":
                 own[each.name] = make_folder(self.folder / "witness") / "checkpoint"
+            elif each.name == "ledger_file":
+                own[each.name] = make_folder(self.folder / "ledger") / "erasures.jsonl"
         return replace(shared, **own)
 
     def stop(self) -> int:

@@ -133,7 +133,7 @@ def test_a_drawing_is_sound_xml_within_its_frame(draw, counts):
 
 def test_the_command_draws_and_counts(monkeypatch, tmp_path, capsys):
     class StatsVault(LogVault):
-        def get_stats(self, since, until):
+        def get_stats(self, since, until, **_):
             self.asked.append((since, until))
             return tuple(COUNTS)
 

@@ -11,9 +11,12 @@ from vault.crypto.keyring import Keyring
 from vault.crypto.transit import Transit
 from vault.errors import Reason
 from vault.rows import Commit, DoneWrite, TokenRow
+from vault.service.cases import Cases
+from vault.service.index_keys import IndexKeys
 from vault.service.subject_keys import SubjectKeys
 from vault.service.subjects import Subjects
 from vault.stage import Stage, Trips
+from vault.store.cases import CaseStore
 from vault.store.log import LogStore
 from vault.store.values import ValueStore
 from vault.telemetry import names
@@ -36,6 +39,7 @@ class Stages:
         loads: token rows.
         keys: subject keys, opened.
         subjects: subjects, found and bound.
+        cases: what calls are about.
     """
 
     entries: CommitStage
@@ -43,6 +47,7 @@ class Stages:
     loads: Stage[Sequence[str], dict[str, TokenRow]]
     keys: SubjectKeys
     subjects: Subjects
+    cases: Cases
 
     @property
     def all(self) -> tuple[Stage[Any, Any], ...]:
@@ -54,6 +59,7 @@ class Stages:
             self.keys.stage,
             self.subjects.find_stage,
             self.subjects.bind_stage,
+            self.cases.stage,
         )
 
 
@@ -61,6 +67,8 @@ def open_stages(
     config: Config,
     *,
     values: ValueStore,
+    cases: CaseStore,
+    index_keys: IndexKeys,
     log: LogStore,
     transit: Transit,
     keyring: Keyring,
@@ -110,6 +118,14 @@ def open_stages(
             keyring=keyring,
             trips=trips,
             names=(names.TRIP_POSTGRES_RESOLVE, names.TRIP_TRANSIT_WRAP),
+            max_trip=_TRIP_ROWS,
+            max_queue=limits.row_queue,
+        ),
+        cases=Cases(
+            rows=cases,
+            index_keys=index_keys,
+            trips=trips,
+            name=names.TRIP_POSTGRES_CASE,
             max_trip=_TRIP_ROWS,
             max_queue=limits.row_queue,
         ),

@@ -79,10 +79,22 @@ class ItemNote:
         self.policies = policies or self.policies
 
 
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What a call is about; the handle is random."""
+
+    kind: str
+    handle: uuid.UUID
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.handle.hex}"
+
+
 class Account:
     """One call's account.
 
     Attributes:
+        case: what the call is about, as far as it said so.
         items: a note for each item, in the order of the request.
         subject_id: the subject that a call without items concerns.
         entry_ids: of the entries that were made.
@@ -92,6 +104,7 @@ class Account:
     __slots__ = (
         "bundle_digest",
         "call_id",
+        "case",
         "entry_ids",
         "field",
         "is_closed",
@@ -112,6 +125,7 @@ class Account:
         self.principal = _UNKNOWN
         self.bundle_digest = bytes(32)
         self.purpose = ""
+        self.case: Case | None = None
         self.field = ""
         self.subject_id: SubjectId | None = None
         self.items: list[ItemNote] = []
@@ -179,7 +193,7 @@ class Account:
                 caller=self.principal.id,
                 roles=self.principal.roles,
                 purpose=self.purpose,
-                case="",
+                case="" if self.case is None else str(self.case),
                 field=self.field,
                 items=tuple(
                     EntryItem(
@@ -209,6 +223,7 @@ class Account:
             policies=tuple({policy: None for note in notes for policy in note.policies}),
             bundle_digest=self.bundle_digest,
             trace_id=self.trace_id,
+            case_id=None if self.case is None else self.case.handle,
             entry=entry,
             leaf_hash=leaf_hash(entry),
         )

@@ -59,7 +59,8 @@ class Entry:
         trace_id: 16 bytes. span_id: 8 bytes (the call's own span).
         bundle_digest: 32 bytes; zeros before a bundle was consulted.
         subject_id: None where no subject is known.
-        case: the order or ticket that a grant names; empty until there are grants.
+        case: KIND:HANDLE, what the call is about; the handle is random, 32 hex digits. May be
+            empty.
         field: the path of the field at fault in an invalid request.
     """
 

@@ -5,6 +5,8 @@ from pathlib import Path
 from vault.cli import values
 from vault.cli.command import Audience, Command, Option
 from vault.cli.options import (
+    CASE,
+    CASE_ID,
     JSON,
     REMOTE,
     SINCE,
@@ -14,6 +16,7 @@ from vault.cli.options import (
     UNTIL,
 )
 
+_ABOUT = ("--case", "--case-id")
 _WHO = ("--subject-ref", "--subject-ref-file", "--subject-id")
 _FILTERS = (
     SUBJECT_REF,
@@ -32,6 +35,8 @@ _FILTERS = (
         choices=("full", "masked", "coarse", "last4"),
         help="With an item that was revealed in this view.",
     ),
+    CASE,
+    CASE_ID,
     Option(flags=("--policy",), value="ID", help="Decided by the policy of this @id."),
     Option(flags=("--bundle-digest",), value="HEX", help="Decided by this policy bundle."),
     Option(flags=("--trace-id",), value="HEX", help="Of this trace."),
@@ -74,7 +79,7 @@ AUDIT_COMMANDS: tuple[Command, ...] = (
             "docs/formats.md describes them."
         ),
         options=(*_FILTERS, SINCE, UNTIL, _LIMIT, *REMOTE),
-        one_of=(_WHO,),
+        one_of=(_WHO, _ABOUT),
         example=(
             "pdvault audit list --client state/certs/auditor --purpose delivery --since 2h\n"
             "echo m-1 | pdvault audit list --subject-ref-file - --json"
@@ -111,7 +116,7 @@ AUDIT_COMMANDS: tuple[Command, ...] = (
             "Ctrl-C ends it with exit code 0; a connection that breaks, with 1."
         ),
         options=(*_FILTERS, *REMOTE),
-        one_of=(_WHO,),
+        one_of=(_WHO, _ABOUT),
         example="pdvault audit tail --client state/certs/auditor --verdict refused",
         run="vault.cli.audit_tail:tail",
     ),
@@ -173,7 +178,8 @@ AUDIT_COMMANDS: tuple[Command, ...] = (
         summary="how many accesses, by caller, purpose, verdict or hour, as bars",
         details=(
             "Counts entries of every method, the auditors' own reading included. Each bar is "
-            "divided by verdict, the most severe in an entry."
+            "divided by verdict, the most severe in an entry. Archived months are counted too, by "
+            "whole hours, but not with --case."
         ),
         options=(
             Option(
@@ -182,6 +188,8 @@ AUDIT_COMMANDS: tuple[Command, ...] = (
                 default="caller",
                 help="What a bar stands for.",
             ),
+            CASE,
+            CASE_ID,
             SINCE,
             UNTIL,
             Option(
@@ -189,6 +197,7 @@ AUDIT_COMMANDS: tuple[Command, ...] = (
             ),
             *REMOTE,
         ),
+        one_of=(_ABOUT,),
         example=(
             "pdvault audit stats --client state/certs/auditor --by hour --since 1d --svg day.svg"
         ),

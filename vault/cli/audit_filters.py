@@ -26,6 +26,10 @@ def entry_filters(args: argparse.Namespace) -> EntryFilters:
         filters["view"] = View[args.view.upper()]
     if args.policy:
         filters["policy"] = args.policy
+    if args.case:
+        filters["case"] = args.case
+    if args.case_id:
+        filters["case_id"] = args.case_id
     if args.bundle_digest:
         filters["bundle_digest"] = args.bundle_digest
     if args.trace_id:

@@ -35,7 +35,7 @@ def stats(args: argparse.Namespace) -> int:
     until = args.until or dt.datetime.now(dt.UTC)
     since = args.since or until - _DAY
     with connect(args) as vault:
-        counts = vault.get_stats(since, until)
+        counts = vault.get_stats(since, until, case=args.case or "", case_id=args.case_id or "")
     bars = gather(counts, args.by)
     if args.svg:
         draw = columns_svg if args.by == "hour" else bars_svg

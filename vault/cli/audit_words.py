@@ -33,6 +33,12 @@ def short_caller(caller: str) -> str:
     return "/" + caller.split("/", 3)[3] if caller.count("/") > 2 else caller  # noqa: PLR2004  the path
 
 
+def short_case(case: str) -> str:
+    """A case by its kind and the beginning of its handle."""
+    kind, _, handle = case.partition(":")
+    return f"{kind} {handle[:8]}"
+
+
 def verdict_words(verdict: Verdict, reason: Reason) -> str:
     return verdict.name if reason is Reason.NONE else f"{verdict.name} {reason.name}"
 
@@ -59,6 +65,7 @@ def live_line(entry: Entry) -> str:
         entry.rpc.rpartition("/")[2],
         *([f"for {entry.purpose}"] if entry.purpose else []),
         *([f"of {entry.subject_id[:8]}"] if entry.subject_id else []),
+        *([f"about {short_case(entry.case)}"] if entry.case else []),
         ", ".join(item_words(entry.items)),
     ]
     return printable("  ".join(part for part in parts if part))
@@ -94,6 +101,7 @@ def sentence(entry: Entry, *, names_subject: bool) -> str:
     who = (short_caller(entry.caller) or "an unknown caller") + roles
     whom = f" of consumer {entry.subject_id[:8]}" if names_subject and entry.subject_id else ""
     why = f", for {entry.purpose}" if entry.purpose else ""
+    why += f", about {short_case(entry.case)}" if entry.case else ""
     method = entry.rpc.rpartition("/")[2]
     did, do = _DEEDS.get(method, (f"called {method}", f"call {method}"))
     if not entry.items:

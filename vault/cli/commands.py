@@ -7,7 +7,8 @@ from vault.cli.archive_commands import ARCHIVE_COMMANDS
 from vault.cli.audit_commands import AUDIT_COMMANDS
 from vault.cli.command import Audience, Command, Option
 from vault.cli.exposure_command import EXPOSURE
-from vault.cli.options import JSON, REMOTE, SUBJECT_REF, SUBJECT_REF_FILE
+from vault.cli.key_commands import KEY_COMMANDS
+from vault.cli.options import CASE, JSON, REMOTE, SUBJECT_REF, SUBJECT_REF_FILE
 
 _POLICIES = Option(
     flags=("directory",),
@@ -97,6 +98,7 @@ COMMANDS: tuple[Command, ...] = (
             ),
             SUBJECT_REF,
             SUBJECT_REF_FILE,
+            CASE,
             *REMOTE,
         ),
         one_of=(("--subject-ref", "--subject-ref-file"),),
@@ -127,6 +129,7 @@ COMMANDS: tuple[Command, ...] = (
                 choices=("full", "masked", "coarse", "last4"),
                 help="Ask for exactly this view. Without it: the most that policy allows.",
             ),
+            CASE,
             *REMOTE,
         ),
         example="pdvault detokenize --client state/certs/support --purpose after_sales TOKEN TOKEN",
@@ -141,6 +144,7 @@ COMMANDS: tuple[Command, ...] = (
         example="pdvault health --client state/certs/custodian-1",
         run="vault.cli.health:run",
     ),
+    *KEY_COMMANDS,
     *AUDIT_COMMANDS,
     EXPOSURE,
     Command(

@@ -4,14 +4,8 @@ import datetime as dt
 
 from vault.audit import entry as signed
 from vault.client import Entry, EntryItem
-from vault.model import Authentication
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-_AUTHENTICATION = {
-    Authentication.NONE: "none",
-    Authentication.MTLS: "mtls",
-    Authentication.JWT: "jwt",
-}
 
 
 def client_entry(entry: signed.Entry, data: bytes) -> Entry:
@@ -23,9 +17,10 @@ def client_entry(entry: signed.Entry, data: bytes) -> Entry:
         tenant=entry.tenant,
         rpc=entry.rpc,
         caller=entry.caller,
-        authentication=_AUTHENTICATION[entry.authentication],
+        authentication=entry.authentication.name.lower(),
         roles=entry.roles,
         purpose=entry.purpose,
+        case=entry.case,
         subject_id=entry.subject_id.hex if entry.subject_id else "",
         verdict=entry.verdict,
         reason=entry.reason,

@@ -41,6 +41,14 @@ SUBJECT_REF_FILE = Option(
 SUBJECT_ID = Option(
     flags=("--subject-id",), value="HEX", help="The vault's own id of the consumer."
 )
+CASE = Option(
+    flags=("--case",),
+    value="KIND:ID",
+    help="About this case, as callers name it: order:A-2026-000123.",
+)
+CASE_ID = Option(
+    flags=("--case-id",), value="HEX", help="About this case, by the vault's own id of it."
+)
 SINCE = Option(
     flags=("--since",),
     value="TIME",

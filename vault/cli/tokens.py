@@ -19,7 +19,7 @@ def tokenize(args: argparse.Namespace) -> int:
     if len(fields) < len(args.fields):
         raise CommandError("a field type is given twice", code=USAGE)
     with connect(args) as vault:
-        outcome = vault.tokenize([(ref, fields)])
+        outcome = vault.tokenize([(ref, fields)], case=args.case or "")
     rows = []
     for name, item in outcome.subjects[0].items.items():
         match item:
@@ -35,7 +35,7 @@ def detokenize(args: argparse.Namespace) -> int:
     """Raises CommandError, VaultCallError, CredentialFilesError."""
     view = View[args.view.upper()] if args.view else None
     with connect(args) as vault:
-        outcome = vault.detokenize(args.purpose, args.tokens, view=view)
+        outcome = vault.detokenize(args.purpose, args.tokens, view=view, case=args.case or "")
     rows = []
     for token, item in zip(args.tokens, outcome.items, strict=True):
         match item:

@@ -105,6 +105,7 @@ class Calls:
         *,
         idempotency_key: str | None,
         all_or_nothing: bool,
+        case: str,
         timeout: float | None,
         traceparent: str | None,
     ) -> Steps[results.TokenizeOutcome]:
@@ -114,7 +115,7 @@ class Calls:
         done: list[results.SubjectTokens] = []
         call_ids: list[str] = []
         for request in requests.tokenize_requests(
-            asked, idempotency_key=key, all_or_nothing=all_or_nothing
+            asked, idempotency_key=key, all_or_nothing=all_or_nothing, case=case
         ):
             try:
                 answer = yield from self.call(TOKENIZE, request, deadline, metadata)
@@ -132,6 +133,7 @@ class Calls:
         *,
         view: View | None,
         all_or_nothing: bool,
+        case: str,
         timeout: float | None,
         traceparent: str | None,
     ) -> Steps[results.DetokenizeOutcome]:
@@ -139,7 +141,9 @@ class Calls:
         asked = requests.read_wanted(tokens, view)
         done: list[results.RevealedItem] = []
         call_ids: list[str] = []
-        for request in requests.detokenize_requests(purpose, asked, all_or_nothing=all_or_nothing):
+        for request in requests.detokenize_requests(
+            purpose, asked, all_or_nothing=all_or_nothing, case=case
+        ):
             try:
                 answer = yield from self.call(DETOKENIZE, request, deadline, metadata)
                 part = asked[len(done) : len(done) + len(request.items)]

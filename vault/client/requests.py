@@ -61,7 +61,8 @@ class EntryFilters(TypedDict, total=False):
     subject_ref or subject_id (32 hex digits), not both; caller: the whole
     identity; since <= time < until, with time zone; page_size: 1 to 500 entries
     a round trip. field_type, view and policy (its @id) are those of an item;
-    bundle_digest: 64 hex digits.
+    bundle_digest: 64 hex digits. case ("order:A-2026-000123") or case_id (32 hex
+    digits), not both. entry_id: 32 hex digits.
     """
 
     subject_ref: str
@@ -77,6 +78,9 @@ class EntryFilters(TypedDict, total=False):
     view: View
     policy: str
     bundle_digest: str
+    case: str
+    case_id: str
+    entry_id: str
 
 
 def read_subjects(
@@ -121,7 +125,7 @@ def read_wanted(tokens: Iterable[str | Wanted], view: View | None) -> tuple[Want
 
 
 def tokenize_requests(
-    subjects: Sequence[Subject], *, idempotency_key: str, all_or_nothing: bool
+    subjects: Sequence[Subject], *, idempotency_key: str, all_or_nothing: bool, case: str = ""
 ) -> list[tokens_pb2.TokenizeRequest]:
     """The subjects as requests within the vault's limits, in order; at least one.
 
@@ -138,6 +142,7 @@ def tokenize_requests(
     if all_or_nothing and len(parts) > 1:
         raise _too_many("subjects", f"{MAX_SUBJECTS} subjects with {MAX_ITEMS} fields")
     _text("idempotency_key", idempotency_key)
+    _text("case", case)
     if len(parts) > 1 and len(f"{idempotency_key}.{len(parts)}") > _MAX_KEY_CHARS:
         raise invalid_request(Reason.FIELD_TOO_LONG, "idempotency_key", "no room for part numbers")
     return [
@@ -145,6 +150,7 @@ def tokenize_requests(
             idempotency_key=idempotency_key if len(parts) == 1 else f"{idempotency_key}.{number}",
             subjects=part,
             all_or_nothing=all_or_nothing,
+            case=case,
         )
         for number, part in enumerate(parts, start=1)
     ]
@@ -165,7 +171,7 @@ def _packed(
 
 
 def detokenize_requests(
-    purpose: str, wanted: Sequence[Wanted], *, all_or_nothing: bool
+    purpose: str, wanted: Sequence[Wanted], *, all_or_nothing: bool, case: str = ""
 ) -> list[tokens_pb2.DetokenizeRequest]:
     """The tokens as requests within the vault's limits, in order; at least one.
 
@@ -175,6 +181,7 @@ def detokenize_requests(
     if all_or_nothing and len(wanted) > MAX_ITEMS:
         raise _too_many("items", f"{MAX_ITEMS} tokens")
     _text("purpose", purpose)
+    _text("case", case)
     items = [
         tokens_pb2.DetokenizeItem(
             token=_text(f"items[{i}].token", each.token), view=f"VIEW_{each.view.name}"
@@ -183,7 +190,10 @@ def detokenize_requests(
     ]
     return [
         tokens_pb2.DetokenizeRequest(
-            purpose=purpose, items=items[start : start + MAX_ITEMS], all_or_nothing=all_or_nothing
+            purpose=purpose,
+            items=items[start : start + MAX_ITEMS],
+            all_or_nothing=all_or_nothing,
+            case=case,
         )
         for start in range(0, max(1, len(items)), MAX_ITEMS)
     ]
@@ -208,6 +218,9 @@ def entries_request(filters: EntryFilters) -> audit_pb2.ListEntriesRequest:
         view=f"VIEW_{filters.get('view', View.UNSPECIFIED).name}",
         policy=_text("policy", filters.get("policy", "")),
         bundle_digest=_text("bundle_digest", filters.get("bundle_digest", "")),
+        case=_text("case", filters.get("case", "")),
+        case_id=_text("case_id", filters.get("case_id", "")),
+        entry_id=_text("entry_id", filters.get("entry_id", "")),
     )
     since = _timestamp("from", filters.get("since"))
     if since is not None:
@@ -215,9 +228,15 @@ def entries_request(filters: EntryFilters) -> audit_pb2.ListEntriesRequest:
     return request
 
 
-def stats_request(since: dt.datetime, until: dt.datetime) -> audit_pb2.GetStatsRequest:
-    """Raises: InvalidRequestError: a time without a zone."""
-    request = audit_pb2.GetStatsRequest(until=_timestamp("until", until))
+def stats_request(
+    since: dt.datetime, until: dt.datetime, case: str = "", case_id: str = ""
+) -> audit_pb2.GetStatsRequest:
+    """Raises: InvalidRequestError: a time without a zone, or a text that the wire can't carry."""
+    request = audit_pb2.GetStatsRequest(
+        until=_timestamp("until", until),
+        case=_text("case", case),
+        case_id=_text("case_id", case_id),
+    )
     getattr(request, "from").CopyFrom(_timestamp("from", since))
     return request
 

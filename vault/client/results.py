@@ -149,6 +149,7 @@ class Entry:
     authentication: str
     roles: tuple[str, ...]
     purpose: str
+    case: str
     subject_id: str
     verdict: Verdict
     reason: Reason
@@ -256,6 +257,7 @@ def read_entry(entry: audit_pb2.AuditEntry) -> Entry:
         authentication=entry.authentication,
         roles=tuple(entry.roles),
         purpose=entry.purpose,
+        case=entry.case,
         subject_id=entry.subject_id,
         verdict=read_verdict(entry.verdict),
         reason=reason_of(entry.reason),

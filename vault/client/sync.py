@@ -8,11 +8,12 @@ from typing import Protocol, Self, TypeAlias, TypeVar, Unpack, cast
 
 import grpc
 
-from vault.client import log_calls, log_results, requests, results
+from vault.client import key_calls, key_results, log_calls, log_results, requests, results
 from vault.client.base import BaseClient
 from vault.client.calls import Attempt, Health, Outcome, Pause, Step, Steps
 from vault.client.channels import Lease, Option
 from vault.client.errors import call_error
+from vault.client.keys import Keys
 from vault.client.log_calls import Give, Next, Open, StreamSteps
 from vault.client.requests import EntryFilters, Subject, Wanted
 from vault.model import View
@@ -50,6 +51,7 @@ class VaultClient(BaseClient[grpc.Channel]):
         *,
         idempotency_key: str | None = None,
         all_or_nothing: bool = False,
+        case: str = "",
         timeout: float | None = None,
         traceparent: str | None = None,
     ) -> results.TokenizeOutcome:
@@ -61,6 +63,7 @@ class VaultClient(BaseClient[grpc.Channel]):
                 if none is given. Kept over retries. After an UnavailableError, the
                 same subjects with the error's `idempotency_key` have one effect.
             all_or_nothing: store nothing unless everything can be stored.
+            case: what it is about, such as "order:A-2026-000123".
             timeout: seconds for the whole of it, retries and their waits included.
             traceparent: W3C; None takes that of the current OpenTelemetry span.
 
@@ -74,6 +77,7 @@ class VaultClient(BaseClient[grpc.Channel]):
                 subjects,
                 idempotency_key=idempotency_key,
                 all_or_nothing=all_or_nothing,
+                case=case,
                 timeout=timeout,
                 traceparent=traceparent,
             )
@@ -86,6 +90,7 @@ class VaultClient(BaseClient[grpc.Channel]):
         *,
         view: View | None = None,
         all_or_nothing: bool = False,
+        case: str = "",
         timeout: float | None = None,
         traceparent: str | None = None,
     ) -> results.DetokenizeOutcome:
@@ -96,6 +101,7 @@ class VaultClient(BaseClient[grpc.Channel]):
             tokens: bare, or with the view wanted of each.
             view: wanted of the bare ones; None asks for the most that policy allows.
             all_or_nothing: return nothing unless everything may be returned.
+            case: what it is about, such as "order:A-2026-000123".
             timeout: seconds for the whole of it, retries and their waits included.
             traceparent: W3C; None takes that of the current OpenTelemetry span.
 
@@ -107,6 +113,7 @@ class VaultClient(BaseClient[grpc.Channel]):
                 tokens,
                 view=view,
                 all_or_nothing=all_or_nothing,
+                case=case,
                 timeout=timeout,
                 traceparent=traceparent,
             )
@@ -147,14 +154,19 @@ class VaultClient(BaseClient[grpc.Channel]):
         since: dt.datetime,
         until: dt.datetime,
         *,
+        case: str = "",
+        case_id: str = "",
         timeout: float | None = None,
         traceparent: str | None = None,
     ) -> tuple[log_results.AccessCount, ...]:
-        """How many accesses there were with since <= time < until (at most 400 days)."""
+        """How many accesses there were with since <= time < until (at most 400 days).
+
+        With case or case_id only those about it; of months that went to files none are known.
+        """
         return self._run(
             log_calls.get_stats(
                 self._calls,
-                requests.stats_request(since, until),
+                requests.stats_request(since, until, case, case_id),
                 timeout=timeout,
                 traceparent=traceparent,
             )
@@ -229,6 +241,44 @@ class VaultClient(BaseClient[grpc.Channel]):
                 self._calls, begin, end, checkpoint_size, traceparent=traceparent
             )
         )
+
+    @property
+    def keys(self) -> Keys:
+        """What key custodians do."""
+        return Keys(self._calls, self._run, self._stream)
+
+    def erase_subject(
+        self,
+        *,
+        subject_ref: str | None = None,
+        token: str | None = None,
+        cause: str = "consumer_request",
+        dry_run: bool = False,
+        timeout: float | None = None,
+    ) -> key_results.Erased:
+        """Erases a consumer for good; the same again gives the same certificate.
+
+        Args:
+            subject_ref: the consumer, by the shop's reference, or
+            token: by any token of theirs.
+            cause: `consumer_request`, `consent_withdrawn`, `retention_over` or `legal_order`.
+            dry_run: only count the tokens that would answer ERASED.
+            timeout: seconds for the whole of it.
+        """
+        return self._run(
+            key_calls.erase(
+                self._calls,
+                subject_ref=subject_ref,
+                token=token,
+                cause=cause,
+                dry_run=dry_run,
+                timeout=timeout,
+            )
+        )
+
+    def get_erasure(self, erasure_id: str, *, timeout: float | None = None) -> key_results.Erasure:
+        """The certificate of an erasure."""
+        return self._run(key_calls.get_erasure(self._calls, erasure_id, timeout))
 
     def get_bundle(
         self, *, timeout: float | None = None, traceparent: str | None = None

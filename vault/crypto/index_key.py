@@ -27,7 +27,7 @@ class IndexKey:
         commitment: 32 bytes, public: stored with the wrapped secret.
     """
 
-    __slots__ = ("_idempotency", "_request", "_subject_ref", "commitment", "version")
+    __slots__ = ("_case_ref", "_idempotency", "_request", "_subject_ref", "commitment", "version")
 
     def __init__(self, secret: bytes, *, version: int) -> None:
         """Derive the subkeys.
@@ -44,6 +44,7 @@ class IndexKey:
         self.version = version
         self.commitment = _derive(secret, b"commitment")
         self._subject_ref = _derive(secret, b"subject-ref")
+        self._case_ref = _derive(secret, b"case-ref")
         self._idempotency = _derive(secret, b"idempotency")
         self._request = _derive(secret, b"request")
 
@@ -64,6 +65,10 @@ class IndexKey:
     def subject_ref_digest(self, ref: str) -> bytes:
         """32 bytes for a caller's reference of a subject, byte by byte as given."""
         return _digest(self._subject_ref, ref.encode())
+
+    def case_ref_digest(self, kind: str, case_id: str) -> bytes:
+        """32 bytes for a caller's reference of a case, byte by byte as given."""
+        return _digest(self._case_ref, kind.encode(), case_id.encode())
 
     def idempotency_digest(self, caller: str, key: str) -> bytes:
         """32 bytes for an idempotency key of one caller."""

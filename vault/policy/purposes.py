@@ -23,6 +23,8 @@ LEGAL_BASES = (
 )
 """PIPL article 13 and GDPR article 6, as far as a shop needs them."""
 
+CASE_KIND = re.compile(r"[a-z]{2,16}")
+
 _REQUIRED = ("description", "legal_basis", "needs_consent", "roles", "retention_days")
 _REQUIRED_LAST = ("owner", "review_by")
 _OPTIONAL = ("reveals", "collects")
@@ -67,7 +69,7 @@ class Purpose:
 def read_purposes(document: Document, faults: Faults) -> dict[str, Purpose]:
     """Reads `purposes.yaml`. Whether the names in it exist is checked by `rules.py`."""
     reader = Reader(document, faults)
-    reader.keys((), ("purposes",))
+    reader.keys((), ("purposes",), ("cases",))
     found = {}
     for name in reader.names(("purposes",), NAME, "purpose name"):
         here = ("purposes", name)
@@ -88,6 +90,18 @@ def read_purposes(document: Document, faults: Faults) -> dict[str, Purpose]:
             reader.fault((*here, "needs_consent"), "the legal basis is consent, so it is needed")
         found[name] = purpose
     return found
+
+
+def read_case_kinds(document: Document, faults: Faults) -> dict[str, str]:
+    """What a call may be about: kind -> description; none where the file has no `cases`."""
+    reader = Reader(document, faults)
+    path = ("cases",)
+    if not reader.has(path):
+        return {}
+    return {
+        kind: reader.text((*path, kind), SENTENCE, "sentence")
+        for kind in reader.names(path, CASE_KIND, "kind of case")
+    }
 
 
 def _read_reveals(reader: Reader, here: tuple[str, str]) -> dict[str, View]:

@@ -8,7 +8,7 @@ from vault.policy import files
 from vault.policy.callers import Directory, read_callers
 from vault.policy.document import Document
 from vault.policy.faults import Faults, quoted
-from vault.policy.purposes import Purpose, read_purposes
+from vault.policy.purposes import Purpose, read_case_kinds, read_purposes
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,7 @@ class Rules:
     field_types: Mapping[str, FieldType]
     purposes: Mapping[str, Purpose]
     directory: Directory
+    case_kinds: Mapping[str, str]
 
 
 def read_rules(documents: Mapping[str, Document], faults: Faults) -> Rules | None:
@@ -30,7 +31,8 @@ def read_rules(documents: Mapping[str, Document], faults: Faults) -> Rules | Non
     directory = read_callers(callers_document, faults) if callers_document else None
     if not (field_types and purposes_document and directory):
         return None
-    rules = Rules(field_types, purposes, directory)
+    case_kinds = read_case_kinds(purposes_document, faults)
+    rules = Rules(field_types, purposes, directory, case_kinds)
     _check_names(rules, purposes_document, faults)
     return rules
 

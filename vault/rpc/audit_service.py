@@ -15,7 +15,7 @@ from vault.rpc.convert_audit import (
     export_message,
     inclusion_message,
     proof_query,
-    stats_range,
+    stats_query,
     stats_response,
     tail_query,
 )
@@ -84,7 +84,7 @@ class AuditService:
         await self._tailer.tail(call, tail_query(request), send_entry)
 
     async def _get_stats(self, call: Call, request: audit_pb2.GetStatsRequest) -> Message:
-        counts = await self._statistician.get_stats(call, *stats_range(request))
+        counts = await self._statistician.get_stats(call, stats_query(request))
         return stats_response(counts, call.account.call_id)
 
     async def _get_checkpoint(self, call: Call, request: audit_pb2.GetCheckpointRequest) -> Message:

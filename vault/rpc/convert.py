@@ -13,6 +13,7 @@ from vault.model import Refusal, Verdict, View
 from vault.policy.bundle import Bundle
 from vault.rpc.text import check_form, check_text, too_many
 from vault.service.call import (
+    CaseRef,
     DetokenizeQuery,
     FieldInput,
     Issued,
@@ -29,6 +30,11 @@ MAX_VALUE_BYTES = 16 * 1024
 _IDEMPOTENCY_KEY = re.compile(r"[A-Za-z0-9._:-]{16,128}")
 NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _KEY_RULE = "is not 16 to 128 characters of [A-Za-z0-9._:-]"
+_CASE = re.compile(r"[a-z]{2,16}:[A-Za-z0-9._-]{1,64}")
+_CASE_RULE = "is not KIND:ID, of [a-z]{2,16} and [A-Za-z0-9._-]{1,64}"
+# Phone numbers have 7 digits and more, as cards and identity numbers; the latter may end in X.
+_PERSONAL_NUMBER = re.compile(r"[0-9]{7,}[Xx]?")
+_NO_SEPARATORS = {ord(separator): None for separator in "._-"}
 NAME_RULE = "is not a name of [a-z0-9_]"
 
 
@@ -45,6 +51,25 @@ class Limits:
     items: int
     subjects: int
     fields_per_subject: int
+
+
+def case_ref(text: str, field: str) -> CaseRef | None:
+    """A case in the caller's words, such as `order:A-2026-000123`; None for no text.
+
+    Raises:
+        VaultError: FIELD_INVALID, it is out of form, or a number that could be a person's.
+    """
+    if not text:
+        return None
+    check_form(text, field, _CASE, _CASE_RULE)
+    kind, _, case_id = text.partition(":")
+    if _PERSONAL_NUMBER.fullmatch(case_id.translate(_NO_SEPARATORS)):
+        raise invalid(
+            Reason.FIELD_INVALID,
+            field,
+            "could be a phone, card or identity number; begin its id with a letter",
+        )
+    return CaseRef(kind, case_id)
 
 
 def tokenize_command(request: tokens_pb2.TokenizeRequest, limits: Limits) -> TokenizeCommand:
@@ -85,6 +110,7 @@ def tokenize_command(request: tokens_pb2.TokenizeRequest, limits: Limits) -> Tok
         subjects=subjects,
         all_or_nothing=request.all_or_nothing,
         content=content.SerializeToString(deterministic=True),
+        case=case_ref(request.case, "case"),
     )
 
 
@@ -124,7 +150,9 @@ def detokenize_query(request: tokens_pb2.DetokenizeRequest, limits: Limits) -> D
         if token_form(token) is TokenForm.BAD_GRAMMAR:
             raise invalid(Reason.FIELD_INVALID, f"items[{index}].token", "is not a token")
         items.append(WantedToken(token, view_of(item.view, f"items[{index}].view")))
-    return DetokenizeQuery(request.purpose, items, request.all_or_nothing)
+    return DetokenizeQuery(
+        request.purpose, items, request.all_or_nothing, case_ref(request.case, "case")
+    )
 
 
 def detokenize_response(

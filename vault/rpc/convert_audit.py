@@ -12,14 +12,14 @@ from google.protobuf import timestamp_pb2
 
 from vault.audit.entry import Entry
 from vault.errors import Reason, invalid
-from vault.model import Authentication, SubjectId, Verdict
+from vault.model import SubjectId, Verdict
 from vault.rows import CheckpointRow
-from vault.rpc.convert import MAX_SUBJECT_REF, NAME, NAME_RULE, view_of
+from vault.rpc.convert import MAX_SUBJECT_REF, NAME, NAME_RULE, case_ref, view_of
 from vault.rpc.text import check_form, check_text, too_many
 from vault.service.export import ExportHead, ExportTile, Piece
 from vault.service.list_entries import EntriesQuery, ListedEntry
 from vault.service.prove import Consistency, Inclusion
-from vault.service.stats import HourCount
+from vault.service.stats import HourCount, StatsQuery
 from vault.v1 import audit_pb2
 
 MAX_CALLER = 2400
@@ -62,6 +62,8 @@ def entries_query(request: audit_pb2.ListEntriesRequest) -> EntriesQuery:
         check_form(request.policy, "policy", _POLICY, "is no @id of a policy")
     if request.bundle_digest:
         check_form(request.bundle_digest, "bundle_digest", _HEX64, _HEX64_RULE)
+    if request.entry_id:
+        check_form(request.entry_id, "entry_id", _HEX32, _HEX32_RULE)
     if request.page_token:
         check_form(request.page_token, "page_token", _PAGE_TOKEN, "is not a page token")
     if not 0 <= request.page_size <= MAX_PAGE:
@@ -83,9 +85,23 @@ def entries_query(request: audit_pb2.ListEntriesRequest) -> EntriesQuery:
         view=view_of(request.view, "view") or None,
         policy=request.policy or None,
         bundle_digest=bytes.fromhex(request.bundle_digest) or None,
+        case=case_ref(request.case, "case"),
+        case_id=_case_id(request),
+        entry_id=uuid.UUID(hex=request.entry_id) if request.entry_id else None,
         page_size=request.page_size or DEFAULT_PAGE,
         page_token=request.page_token,
     )
+
+
+def _case_id(
+    request: audit_pb2.ListEntriesRequest | audit_pb2.GetStatsRequest,
+) -> uuid.UUID | None:
+    if not request.case_id:
+        return None
+    check_form(request.case_id, "case_id", _HEX32, _HEX32_RULE)
+    if request.case:
+        raise invalid(Reason.FIELD_INVALID, "case_id", "excludes case")
+    return uuid.UUID(hex=request.case_id)
 
 
 def tail_query(request: audit_pb2.TailEntriesRequest) -> EntriesQuery:
@@ -101,18 +117,19 @@ def tail_query(request: audit_pb2.TailEntriesRequest) -> EntriesQuery:
     return entries_query(given)
 
 
-def stats_range(request: audit_pb2.GetStatsRequest) -> tuple[dt.datetime, dt.datetime]:
-    """The time that a GetStats request asks for.
+def stats_query(request: audit_pb2.GetStatsRequest) -> StatsQuery:
+    """A GetStats request in domain words.
 
     Raises:
-        VaultError: a bound is missing, or they are out of order or too far apart.
+        VaultError: a bound is missing, or they are out of order or too far apart; or a filter
+            is out of form.
     """
     start, end = _time(request, "from"), _time(request, "until")
     if start is None or end is None:
         raise invalid(Reason.FIELD_MISSING, "until" if start else "from", "is required")
     if not start < end <= start + MAX_STATS:
         raise invalid(Reason.FIELD_INVALID, "until", "is not within 400 days after from")
-    return start, end
+    return StatsQuery(start, end, case_ref(request.case, "case"), _case_id(request))
 
 
 def stats_response(counts: Sequence[HourCount], call_id: uuid.UUID) -> audit_pb2.GetStatsResponse:
@@ -236,13 +253,6 @@ def entries_response(
     )
 
 
-_AUTHENTICATION = {
-    Authentication.NONE: "none",
-    Authentication.MTLS: "mtls",
-    Authentication.JWT: "jwt",
-}
-
-
 def entry_message(listed: ListedEntry) -> audit_pb2.AuditEntry:
     """An entry."""
     entry: Entry = listed.entry
@@ -255,9 +265,10 @@ def entry_message(listed: ListedEntry) -> audit_pb2.AuditEntry:
         tenant=entry.tenant,
         rpc=entry.rpc,
         caller=entry.caller,
-        authentication=_AUTHENTICATION[entry.authentication],
+        authentication=entry.authentication.name.lower(),
         roles=entry.roles,
         purpose=entry.purpose,
+        case=entry.case,
         subject_id=entry.subject_id.hex if entry.subject_id else "",
         verdict=_number(entry.verdict),
         reason=_number(entry.reason),

@@ -24,6 +24,14 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class CaseRef:
+    """What a call is about, in the caller's own words."""
+
+    kind: str
+    id: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class WantedToken:
     """One item of a Detokenize request."""
 
@@ -38,6 +46,7 @@ class DetokenizeQuery:
     purpose: str
     items: Sequence[WantedToken]
     all_or_nothing: bool
+    case: CaseRef | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +87,7 @@ class TokenizeCommand:
     subjects: Sequence[SubjectInput]
     all_or_nothing: bool
     content: bytes = field(repr=False)
+    case: CaseRef | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from vault.fields import ViewUnavailableError
 from vault.model import Decision, Refusal, SubjectId, Verdict
 from vault.rows import TokenRow
 from vault.service.call import Call, DetokenizeQuery, Revealed
+from vault.service.cases import Cases
 from vault.service.recorder import Recorder
 from vault.service.subject_keys import SubjectKeys
 from vault.telemetry import names
@@ -53,9 +54,16 @@ class Detokenizer:
     """The procedure. Holds no state between calls."""
 
     def __init__(
-        self, *, rows: TokenLoader, keys: SubjectKeys, recorder: Recorder, clock: Clock
+        self,
+        *,
+        rows: TokenLoader,
+        cases: Cases,
+        keys: SubjectKeys,
+        recorder: Recorder,
+        clock: Clock,
     ) -> None:
         self._rows = rows
+        self._cases = cases
         self._keys = keys
         self._recorder = recorder
         self._clock = clock
@@ -72,6 +80,7 @@ class Detokenizer:
 
         # 3. Load the rows: labels and ciphertext. Another tenant's token is an unknown one.
         call.trace.mark(names.STAGE_LOAD)
+        await self._cases.enter(call, query.case)
         await self._load(call, items)
 
         # 4. Decide, item by item.

@@ -5,6 +5,7 @@ The steps carry the numbers of docs/request-path.md.
 
 import base64
 import binascii
+import dataclasses
 import datetime as dt
 import hashlib
 import uuid
@@ -16,8 +17,10 @@ from vault.audit.entry import Entry, EntryFormatError, decode, leaf_hash
 from vault.errors import Reason, VaultError, invalid
 from vault.model import SubjectId, Verdict, View
 from vault.rows import EntryFilter, StoredEntry
+from vault.service.archived import ArchivedEntries
 from vault.service.auditing import require_auditor
-from vault.service.call import Call
+from vault.service.call import Call, CaseRef
+from vault.service.cases import Cases
 from vault.service.index_keys import IndexKeys
 from vault.service.recorder import Recorder
 from vault.service.subjects import Lookup, Subjects
@@ -43,6 +46,9 @@ class EntriesQuery:
     view: View | None
     policy: str | None
     bundle_digest: bytes | None
+    case: CaseRef | None
+    case_id: uuid.UUID | None
+    entry_id: uuid.UUID | None
     page_size: int
     page_token: str
 
@@ -58,7 +64,9 @@ class ListedEntry:
 
 @dataclass(frozen=True, slots=True)
 class EntriesPage:
-    """One page, newest first; `next_page_token` is empty when there is no more."""
+    """One page, newest first; `next_page_token` is empty when there is no more. A page may be
+    short, or empty, and still have a next one.
+    """
 
     entries: Sequence[ListedEntry]
     next_page_token: str
@@ -69,7 +77,11 @@ class EntryReader(Protocol):
 
 
 class EntryLister:
-    """The procedure."""
+    """The procedure.
+
+    Args:
+        archive: where the months are that went to files; without it they are not listed.
+    """
 
     def __init__(
         self,
@@ -77,11 +89,15 @@ class EntryLister:
         log: EntryReader,
         index_keys: IndexKeys,
         subjects: Subjects,
+        cases: Cases,
         recorder: Recorder,
+        archive: ArchivedEntries | None = None,
     ) -> None:
         self._log = log
+        self._archive = archive
         self._index_keys = index_keys
         self._subjects = subjects
+        self._cases = cases
         self._recorder = recorder
 
     async def list_entries(self, call: Call, query: EntriesQuery) -> EntriesPage:
@@ -94,15 +110,34 @@ class EntryLister:
         # 3. Decide.
         require_auditor(call)
 
-        # 4. Find whom it is about.
+        # 4. Find whom and what it is about.
         call.trace.mark(names.STAGE_RESOLVE)
-        subject = await self.subject_of(call, query)
+        wanted = await self.filter_of(call, query)
 
         # 5. Read one page, and one entry more to know whether there is another.
         call.trace.mark(names.STAGE_LOAD)
-        wanted = EntryFilter(
+        cursor = read_page_token(query.page_token, wanted) if query.page_token else None
+        found, reached = await self._find(
+            dataclasses.replace(wanted, before=cursor, limit=query.page_size + 1)
+        )
+        page = _cut(found[: query.page_size])
+        entries = [check_entry(stored) for stored in page]
+        last = page[-1].entry_id if len(found) > len(page) else reached
+
+        # 6. Record the reading.
+        call.trace.mark(names.STAGE_AUDIT)
+        await self._recorder.record(call.account, call.trace)
+        return EntriesPage(entries, "" if last is None else write_page_token(last, wanted))
+
+    async def filter_of(self, call: Call, query: EntriesQuery) -> EntryFilter:
+        """The query with handles in place of references; the subject is noted in the account.
+
+        Raises:
+            VaultError: the key store or the database failed.
+        """
+        return EntryFilter(
             tenant=call.tenant,
-            subject_id=subject,
+            subject_id=await self._subject_of(call, query),
             caller=query.caller,
             purpose=query.purpose,
             verdict_bit=None if query.verdict is None else 1 << query.verdict,
@@ -113,35 +148,44 @@ class EntryLister:
             view_bit=None if query.view is None else 1 << query.view,
             policy=query.policy,
             bundle_digest=query.bundle_digest,
+            case_id=await self.case_of(call, query.case, query.case_id),
+            entry_id=query.entry_id,
         )
-        cursor = read_page_token(query.page_token, wanted) if query.page_token else None
-        found = await self._log.list_entries(
-            EntryFilter(
-                **{name: getattr(wanted, name) for name in _FILTERS},
-                before=cursor,
-                limit=query.page_size + 1,
-            )
-        )
-        page = _cut(found[: query.page_size])
-        entries = [check_entry(stored) for stored in page]
-        more = len(found) > len(page)
 
-        # 6. Record the reading.
-        call.trace.mark(names.STAGE_AUDIT)
-        await self._recorder.record(call.account, call.trace)
-        return EntriesPage(entries, write_page_token(page[-1].entry_id, wanted) if more else "")
-
-    async def subject_of(self, call: Call, query: EntriesQuery) -> SubjectId | None:
-        """The subject that the query names, noted in the call's account; None for all.
-
-        Raises:
-            VaultError: the key store or the database failed.
+    async def _find(self, wanted: EntryFilter) -> tuple[list[StoredEntry], uuid.UUID | None]:
+        """Entries, newest first, at most `wanted.limit`; and where the looking ended, if older
+        ones were not looked at.
         """
+        found = await self._log.list_entries(wanted)
+        if self._archive is None:
+            return found, None
+        # After the database: a month that goes in between is then in both, not in neither.
+        floor = found[-1].entry_id if len(found) == wanted.limit else None
+        archived = await self._archive.find(wanted, floor)
+        if not archived.entries and archived.reached is None:
+            return found, None
+        merged = {stored.entry_id: stored for stored in (*found, *archived.entries)}
+        ordered = sorted(merged.values(), key=lambda stored: stored.entry_id, reverse=True)
+        if archived.reached is not None:
+            ordered = [stored for stored in ordered if stored.entry_id >= archived.reached]
+        return ordered[: wanted.limit], archived.reached
+
+    async def _subject_of(self, call: Call, query: EntriesQuery) -> SubjectId | None:
         subject = query.subject_id
         if query.subject_ref is not None:
             subject = await self._find_subject(call, query.subject_ref)
         call.account.subject_id = subject if subject != _NOBODY else None
         return subject
+
+    async def case_of(
+        self, call: Call, case: CaseRef | None, case_id: uuid.UUID | None
+    ) -> uuid.UUID | None:
+        """The handle of the case that is asked for; None for all.
+
+        Raises:
+            VaultError: the key store or the database failed.
+        """
+        return case_id if case is None else await self._cases.find(call, case)
 
     async def _find_subject(self, call: Call, subject_ref: str) -> SubjectId:
         index_key = await self._index_keys.get(call.tenant)
@@ -177,6 +221,8 @@ _FILTERS = (
     "view_bit",
     "policy",
     "bundle_digest",
+    "case_id",
+    "entry_id",
 )
 
 

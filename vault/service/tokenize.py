@@ -19,6 +19,7 @@ from vault.model import Refusal, SubjectId, Verdict
 from vault.policy.bundle import Act
 from vault.rows import DoneWrite, NewWrite, TokenRow
 from vault.service.call import Call, FieldInput, Issued, TokenizeCommand
+from vault.service.cases import Cases
 from vault.service.index_keys import IndexKeys
 from vault.service.outcome import pack_outcome, unpack_outcome
 from vault.service.recorder import Recorder
@@ -53,6 +54,7 @@ class Tokenizer:
         environment: str,
         index_keys: IndexKeys,
         subjects: Subjects,
+        cases: Cases,
         keys: SubjectKeys,
         recorder: Recorder,
         random: Callable[[int], bytes] = secrets.token_bytes,
@@ -60,6 +62,7 @@ class Tokenizer:
         self._environment = environment
         self._index_keys = index_keys
         self._subjects = subjects
+        self._cases = cases
         self._keys = keys
         self._recorder = recorder
         self._random = random
@@ -86,6 +89,7 @@ class Tokenizer:
 
         # 4. Find the subjects, and whether this very write was done before.
         call.trace.mark(names.STAGE_RESOLVE)
+        await self._cases.enter(call, command.case)
         index_key = await self._index_keys.get(call.tenant)
         write = _claim(index_key, call, command)
         for subject, group in zip(command.subjects, groups, strict=True):

@@ -133,6 +133,8 @@ class LogReader:
                 wanted.view_bit,
                 wanted.policy,
                 wanted.bundle_digest,
+                wanted.case_id,
+                wanted.entry_id,
                 wanted.limit,
             )
         return [StoredEntry(row["entry_id"], row["entry"], row["leaf_hash"]) for row in rows]
@@ -198,6 +200,7 @@ async def _copy_entries(connection: asyncpg.Connection, calls: Sequence[Commit])
             row.policies,
             row.bundle_digest,
             row.trace_id,
+            row.case_id,
             row.entry,
             row.leaf_hash,
         )

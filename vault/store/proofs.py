@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from vault.model import TenantId
-from vault.rows import CheckpointRow, StoredEntry
+from vault.rows import ArchivedMonth, CheckpointRow, StoredEntry
 from vault.store.database import Database
 from vault.store.queries import QUERIES
 from vault.store.tree import TreeReader
@@ -101,9 +101,17 @@ class ProofReader(TreeReader):
         ]
 
     async def count_accesses(
-        self, tenant: TenantId, start: dt.datetime, end: dt.datetime
+        self, tenant: TenantId, start: dt.datetime, end: dt.datetime, case_id: UUID | None = None
     ) -> list[AccessCount]:
-        """Accesses within [start, end) by hour; at most 100,001 rows."""
+        """Accesses within [start, end) by hour; at most 100,001 rows. Of archived months the
+        hours that begin within it, and none by case.
+        """
         async with self._reader.connection() as connection:
-            rows = await connection.fetch(QUERIES["count_accesses"], tenant, start, end)
+            rows = await connection.fetch(QUERIES["count_accesses"], tenant, start, end, case_id)
         return [AccessCount(*row) for row in rows]
+
+    async def archived_months(self, start: dt.datetime, end: dt.datetime) -> list[ArchivedMonth]:
+        """The months that went to files and have a part of [start, end), the newest first."""
+        async with self._reader.connection() as connection:
+            rows = await connection.fetch(QUERIES["archived_months"], start, end)
+        return [ArchivedMonth(*row) for row in rows]

@@ -74,6 +74,7 @@ STAGES: Final = frozenset(
 
 TRIP_POSTGRES_LOAD: Final = "postgres.load"
 TRIP_POSTGRES_RESOLVE: Final = "postgres.resolve"
+TRIP_POSTGRES_CASE: Final = "postgres.case"
 TRIP_POSTGRES_WRITE: Final = "postgres.write"
 TRIP_POSTGRES_COMMIT: Final = "postgres.commit"
 TRIP_TRANSIT_UNWRAP: Final = "transit.unwrap"
@@ -82,6 +83,7 @@ TRIPS: Final = frozenset(
     {
         TRIP_POSTGRES_LOAD,
         TRIP_POSTGRES_RESOLVE,
+        TRIP_POSTGRES_CASE,
         TRIP_POSTGRES_WRITE,
         TRIP_POSTGRES_COMMIT,
         TRIP_TRANSIT_UNWRAP,

@@ -11,7 +11,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ListEntriesRequest(_message.Message):
-    __slots__ = ("subject_ref", "subject_id", "caller", "purpose", "verdict", "trace_id", "until", "page_size", "page_token", "field_type", "view", "policy", "bundle_digest")
+    __slots__ = ("subject_ref", "subject_id", "caller", "purpose", "verdict", "trace_id", "until", "page_size", "page_token", "field_type", "view", "policy", "bundle_digest", "case", "case_id", "entry_id")
     SUBJECT_REF_FIELD_NUMBER: _ClassVar[int]
     SUBJECT_ID_FIELD_NUMBER: _ClassVar[int]
     CALLER_FIELD_NUMBER: _ClassVar[int]
@@ -26,6 +26,9 @@ class ListEntriesRequest(_message.Message):
     VIEW_FIELD_NUMBER: _ClassVar[int]
     POLICY_FIELD_NUMBER: _ClassVar[int]
     BUNDLE_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    CASE_FIELD_NUMBER: _ClassVar[int]
+    CASE_ID_FIELD_NUMBER: _ClassVar[int]
+    ENTRY_ID_FIELD_NUMBER: _ClassVar[int]
     subject_ref: str
     subject_id: str
     caller: str
@@ -39,7 +42,10 @@ class ListEntriesRequest(_message.Message):
     view: _types_pb2.View
     policy: str
     bundle_digest: str
-    def __init__(self, subject_ref: _Optional[str] = ..., subject_id: _Optional[str] = ..., caller: _Optional[str] = ..., purpose: _Optional[str] = ..., verdict: _Optional[_Union[_types_pb2.Verdict, str]] = ..., trace_id: _Optional[str] = ..., until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., field_type: _Optional[str] = ..., view: _Optional[_Union[_types_pb2.View, str]] = ..., policy: _Optional[str] = ..., bundle_digest: _Optional[str] = ..., **kwargs) -> None: ...
+    case: str
+    case_id: str
+    entry_id: str
+    def __init__(self, subject_ref: _Optional[str] = ..., subject_id: _Optional[str] = ..., caller: _Optional[str] = ..., purpose: _Optional[str] = ..., verdict: _Optional[_Union[_types_pb2.Verdict, str]] = ..., trace_id: _Optional[str] = ..., until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., field_type: _Optional[str] = ..., view: _Optional[_Union[_types_pb2.View, str]] = ..., policy: _Optional[str] = ..., bundle_digest: _Optional[str] = ..., case: _Optional[str] = ..., case_id: _Optional[str] = ..., entry_id: _Optional[str] = ..., **kwargs) -> None: ...
 
 class ListEntriesResponse(_message.Message):
     __slots__ = ("entries", "next_page_token", "call_id")
@@ -52,7 +58,7 @@ class ListEntriesResponse(_message.Message):
     def __init__(self, entries: _Optional[_Iterable[_Union[AuditEntry, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., call_id: _Optional[str] = ...) -> None: ...
 
 class AuditEntry(_message.Message):
-    __slots__ = ("entry_id", "time", "call_id", "tenant", "rpc", "caller", "authentication", "roles", "purpose", "subject_id", "verdict", "reason", "field", "items", "bundle_digest", "trace_id", "span_id", "entry", "leaf_hash")
+    __slots__ = ("entry_id", "time", "call_id", "tenant", "rpc", "caller", "authentication", "roles", "purpose", "subject_id", "verdict", "reason", "field", "items", "bundle_digest", "trace_id", "span_id", "entry", "leaf_hash", "case")
     ENTRY_ID_FIELD_NUMBER: _ClassVar[int]
     TIME_FIELD_NUMBER: _ClassVar[int]
     CALL_ID_FIELD_NUMBER: _ClassVar[int]
@@ -72,6 +78,7 @@ class AuditEntry(_message.Message):
     SPAN_ID_FIELD_NUMBER: _ClassVar[int]
     ENTRY_FIELD_NUMBER: _ClassVar[int]
     LEAF_HASH_FIELD_NUMBER: _ClassVar[int]
+    CASE_FIELD_NUMBER: _ClassVar[int]
     entry_id: str
     time: _timestamp_pb2.Timestamp
     call_id: str
@@ -91,7 +98,8 @@ class AuditEntry(_message.Message):
     span_id: str
     entry: bytes
     leaf_hash: bytes
-    def __init__(self, entry_id: _Optional[str] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., call_id: _Optional[str] = ..., tenant: _Optional[str] = ..., rpc: _Optional[str] = ..., caller: _Optional[str] = ..., authentication: _Optional[str] = ..., roles: _Optional[_Iterable[str]] = ..., purpose: _Optional[str] = ..., subject_id: _Optional[str] = ..., verdict: _Optional[_Union[_types_pb2.Verdict, str]] = ..., reason: _Optional[_Union[_types_pb2.Reason, str]] = ..., field: _Optional[str] = ..., items: _Optional[_Iterable[_Union[AuditItem, _Mapping]]] = ..., bundle_digest: _Optional[str] = ..., trace_id: _Optional[str] = ..., span_id: _Optional[str] = ..., entry: _Optional[bytes] = ..., leaf_hash: _Optional[bytes] = ...) -> None: ...
+    case: str
+    def __init__(self, entry_id: _Optional[str] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., call_id: _Optional[str] = ..., tenant: _Optional[str] = ..., rpc: _Optional[str] = ..., caller: _Optional[str] = ..., authentication: _Optional[str] = ..., roles: _Optional[_Iterable[str]] = ..., purpose: _Optional[str] = ..., subject_id: _Optional[str] = ..., verdict: _Optional[_Union[_types_pb2.Verdict, str]] = ..., reason: _Optional[_Union[_types_pb2.Reason, str]] = ..., field: _Optional[str] = ..., items: _Optional[_Iterable[_Union[AuditItem, _Mapping]]] = ..., bundle_digest: _Optional[str] = ..., trace_id: _Optional[str] = ..., span_id: _Optional[str] = ..., entry: _Optional[bytes] = ..., leaf_hash: _Optional[bytes] = ..., case: _Optional[str] = ...) -> None: ...
 
 class AuditItem(_message.Message):
     __slots__ = ("token_digest", "field_type", "wanted_view", "view", "verdict", "reason", "policies")
@@ -124,11 +132,15 @@ class TailEntriesResponse(_message.Message):
     def __init__(self, entry: _Optional[_Union[AuditEntry, _Mapping]] = ...) -> None: ...
 
 class GetStatsRequest(_message.Message):
-    __slots__ = ("until",)
+    __slots__ = ("until", "case", "case_id")
     FROM_FIELD_NUMBER: _ClassVar[int]
     UNTIL_FIELD_NUMBER: _ClassVar[int]
+    CASE_FIELD_NUMBER: _ClassVar[int]
+    CASE_ID_FIELD_NUMBER: _ClassVar[int]
     until: _timestamp_pb2.Timestamp
-    def __init__(self, until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., **kwargs) -> None: ...
+    case: str
+    case_id: str
+    def __init__(self, until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., case: _Optional[str] = ..., case_id: _Optional[str] = ..., **kwargs) -> None: ...
 
 class GetStatsResponse(_message.Message):
     __slots__ = ("counts", "call_id")
@@ -271,9 +283,11 @@ class ExportedTile(_message.Message):
     def __init__(self, level: _Optional[int] = ..., index: _Optional[int] = ..., hashes: _Optional[bytes] = ...) -> None: ...
 
 class ExportedLeaf(_message.Message):
-    __slots__ = ("entry", "leaf_hash")
+    __slots__ = ("entry", "leaf_hash", "is_archived")
     ENTRY_FIELD_NUMBER: _ClassVar[int]
     LEAF_HASH_FIELD_NUMBER: _ClassVar[int]
+    IS_ARCHIVED_FIELD_NUMBER: _ClassVar[int]
     entry: bytes
     leaf_hash: bytes
-    def __init__(self, entry: _Optional[bytes] = ..., leaf_hash: _Optional[bytes] = ...) -> None: ...
+    is_archived: bool
+    def __init__(self, entry: _Optional[bytes] = ..., leaf_hash: _Optional[bytes] = ..., is_archived: _Optional[bool] = ...) -> None: ...

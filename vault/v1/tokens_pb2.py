@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from vault.v1 import types_pb2 as vault_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15vault/v1/tokens.proto\x12\x08vault.v1\x1a\x14vault/v1/types.proto\"m\n\x0fTokenizeRequest\x12\x17\n\x0fidempotency_key\x18\x01 \x01(\t\x12)\n\x08subjects\x18\x02 \x03(\x0b\x32\x17.vault.v1.SubjectFields\x12\x16\n\x0e\x61ll_or_nothing\x18\x03 \x01(\x08\"J\n\rSubjectFields\x12\x13\n\x0bsubject_ref\x18\x01 \x01(\t\x12$\n\x06\x66ields\x18\x02 \x03(\x0b\x32\x14.vault.v1.FieldValue\"/\n\nFieldValue\x12\x12\n\nfield_type\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"N\n\x10TokenizeResponse\x12)\n\x08subjects\x18\x01 \x03(\x0b\x32\x17.vault.v1.SubjectTokens\x12\x0f\n\x07\x63\x61ll_id\x18\x02 \x01(\t\"6\n\rSubjectTokens\x12%\n\x06\x66ields\x18\x01 \x03(\x0b\x32\x15.vault.v1.TokenResult\"r\n\x0bTokenResult\x12\"\n\x07verdict\x18\x01 \x01(\x0e\x32\x11.vault.v1.Verdict\x12 \n\x06reason\x18\x02 \x01(\x0e\x32\x10.vault.v1.Reason\x12\r\n\x05token\x18\x03 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x04 \x01(\t\"e\n\x11\x44\x65tokenizeRequest\x12\x0f\n\x07purpose\x18\x01 \x01(\t\x12\'\n\x05items\x18\x02 \x03(\x0b\x32\x18.vault.v1.DetokenizeItem\x12\x16\n\x0e\x61ll_or_nothing\x18\x03 \x01(\x08\"=\n\x0e\x44\x65tokenizeItem\x12\r\n\x05token\x18\x01 \x01(\t\x12\x1c\n\x04view\x18\x02 \x01(\x0e\x32\x0e.vault.v1.View\"P\n\x12\x44\x65tokenizeResponse\x12)\n\x05items\x18\x01 \x03(\x0b\x32\x1a.vault.v1.DetokenizeResult\x12\x0f\n\x07\x63\x61ll_id\x18\x02 \x01(\t\"\x99\x01\n\x10\x44\x65tokenizeResult\x12\"\n\x07verdict\x18\x01 \x01(\x0e\x32\x11.vault.v1.Verdict\x12 \n\x06reason\x18\x02 \x01(\x0e\x32\x10.vault.v1.Reason\x12\r\n\x05value\x18\x03 \x01(\t\x12\x1c\n\x04view\x18\x04 \x01(\x0e\x32\x0e.vault.v1.View\x12\x12\n\nfield_type\x18\x05 \x01(\t2\x9a\x01\n\x0cTokenService\x12\x41\n\x08Tokenize\x12\x19.vault.v1.TokenizeRequest\x1a\x1a.vault.v1.TokenizeResponse\x12G\n\nDetokenize\x12\x1b.vault.v1.DetokenizeRequest\x1a\x1c.vault.v1.DetokenizeResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15vault/v1/tokens.proto\x12\x08vault.v1\x1a\x14vault/v1/types.proto\"{\n\x0fTokenizeRequest\x12\x17\n\x0fidempotency_key\x18\x01 \x01(\t\x12)\n\x08subjects\x18\x02 \x03(\x0b\x32\x17.vault.v1.SubjectFields\x12\x16\n\x0e\x61ll_or_nothing\x18\x03 \x01(\x08\x12\x0c\n\x04\x63\x61se\x18\x04 \x01(\t\"J\n\rSubjectFields\x12\x13\n\x0bsubject_ref\x18\x01 \x01(\t\x12$\n\x06\x66ields\x18\x02 \x03(\x0b\x32\x14.vault.v1.FieldValue\"/\n\nFieldValue\x12\x12\n\nfield_type\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"N\n\x10TokenizeResponse\x12)\n\x08subjects\x18\x01 \x03(\x0b\x32\x17.vault.v1.SubjectTokens\x12\x0f\n\x07\x63\x61ll_id\x18\x02 \x01(\t\"6\n\rSubjectTokens\x12%\n\x06\x66ields\x18\x01 \x03(\x0b\x32\x15.vault.v1.TokenResult\"r\n\x0bTokenResult\x12\"\n\x07verdict\x18\x01 \x01(\x0e\x32\x11.vault.v1.Verdict\x12 \n\x06reason\x18\x02 \x01(\x0e\x32\x10.vault.v1.Reason\x12\r\n\x05token\x18\x03 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x04 \x01(\t\"s\n\x11\x44\x65tokenizeRequest\x12\x0f\n\x07purpose\x18\x01 \x01(\t\x12\'\n\x05items\x18\x02 \x03(\x0b\x32\x18.vault.v1.DetokenizeItem\x12\x16\n\x0e\x61ll_or_nothing\x18\x03 \x01(\x08\x12\x0c\n\x04\x63\x61se\x18\x04 \x01(\t\"=\n\x0e\x44\x65tokenizeItem\x12\r\n\x05token\x18\x01 \x01(\t\x12\x1c\n\x04view\x18\x02 \x01(\x0e\x32\x0e.vault.v1.View\"P\n\x12\x44\x65tokenizeResponse\x12)\n\x05items\x18\x01 \x03(\x0b\x32\x1a.vault.v1.DetokenizeResult\x12\x0f\n\x07\x63\x61ll_id\x18\x02 \x01(\t\"\x99\x01\n\x10\x44\x65tokenizeResult\x12\"\n\x07verdict\x18\x01 \x01(\x0e\x32\x11.vault.v1.Verdict\x12 \n\x06reason\x18\x02 \x01(\x0e\x32\x10.vault.v1.Reason\x12\r\n\x05value\x18\x03 \x01(\t\x12\x1c\n\x04view\x18\x04 \x01(\x0e\x32\x0e.vault.v1.View\x12\x12\n\nfield_type\x18\x05 \x01(\t2\x9a\x01\n\x0cTokenService\x12\x41\n\x08Tokenize\x12\x19.vault.v1.TokenizeRequest\x1a\x1a.vault.v1.TokenizeResponse\x12G\n\nDetokenize\x12\x1b.vault.v1.DetokenizeRequest\x1a\x1c.vault.v1.DetokenizeResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,25 +33,25 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'vault.v1.tokens_pb2', _glob
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_TOKENIZEREQUEST']._serialized_start=57
-  _globals['_TOKENIZEREQUEST']._serialized_end=166
-  _globals['_SUBJECTFIELDS']._serialized_start=168
-  _globals['_SUBJECTFIELDS']._serialized_end=242
-  _globals['_FIELDVALUE']._serialized_start=244
-  _globals['_FIELDVALUE']._serialized_end=291
-  _globals['_TOKENIZERESPONSE']._serialized_start=293
-  _globals['_TOKENIZERESPONSE']._serialized_end=371
-  _globals['_SUBJECTTOKENS']._serialized_start=373
-  _globals['_SUBJECTTOKENS']._serialized_end=427
-  _globals['_TOKENRESULT']._serialized_start=429
-  _globals['_TOKENRESULT']._serialized_end=543
-  _globals['_DETOKENIZEREQUEST']._serialized_start=545
-  _globals['_DETOKENIZEREQUEST']._serialized_end=646
-  _globals['_DETOKENIZEITEM']._serialized_start=648
-  _globals['_DETOKENIZEITEM']._serialized_end=709
-  _globals['_DETOKENIZERESPONSE']._serialized_start=711
-  _globals['_DETOKENIZERESPONSE']._serialized_end=791
-  _globals['_DETOKENIZERESULT']._serialized_start=794
-  _globals['_DETOKENIZERESULT']._serialized_end=947
-  _globals['_TOKENSERVICE']._serialized_start=950
-  _globals['_TOKENSERVICE']._serialized_end=1104
+  _globals['_TOKENIZEREQUEST']._serialized_end=180
+  _globals['_SUBJECTFIELDS']._serialized_start=182
+  _globals['_SUBJECTFIELDS']._serialized_end=256
+  _globals['_FIELDVALUE']._serialized_start=258
+  _globals['_FIELDVALUE']._serialized_end=305
+  _globals['_TOKENIZERESPONSE']._serialized_start=307
+  _globals['_TOKENIZERESPONSE']._serialized_end=385
+  _globals['_SUBJECTTOKENS']._serialized_start=387
+  _globals['_SUBJECTTOKENS']._serialized_end=441
+  _globals['_TOKENRESULT']._serialized_start=443
+  _globals['_TOKENRESULT']._serialized_end=557
+  _globals['_DETOKENIZEREQUEST']._serialized_start=559
+  _globals['_DETOKENIZEREQUEST']._serialized_end=674
+  _globals['_DETOKENIZEITEM']._serialized_start=676
+  _globals['_DETOKENIZEITEM']._serialized_end=737
+  _globals['_DETOKENIZERESPONSE']._serialized_start=739
+  _globals['_DETOKENIZERESPONSE']._serialized_end=819
+  _globals['_DETOKENIZERESULT']._serialized_start=822
+  _globals['_DETOKENIZERESULT']._serialized_end=975
+  _globals['_TOKENSERVICE']._serialized_start=978
+  _globals['_TOKENSERVICE']._serialized_end=1132
 # @@protoc_insertion_point(module_scope)

@@ -8,14 +8,16 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class TokenizeRequest(_message.Message):
-    __slots__ = ("idempotency_key", "subjects", "all_or_nothing")
+    __slots__ = ("idempotency_key", "subjects", "all_or_nothing", "case")
     IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
     SUBJECTS_FIELD_NUMBER: _ClassVar[int]
     ALL_OR_NOTHING_FIELD_NUMBER: _ClassVar[int]
+    CASE_FIELD_NUMBER: _ClassVar[int]
     idempotency_key: str
     subjects: _containers.RepeatedCompositeFieldContainer[SubjectFields]
     all_or_nothing: bool
-    def __init__(self, idempotency_key: _Optional[str] = ..., subjects: _Optional[_Iterable[_Union[SubjectFields, _Mapping]]] = ..., all_or_nothing: _Optional[bool] = ...) -> None: ...
+    case: str
+    def __init__(self, idempotency_key: _Optional[str] = ..., subjects: _Optional[_Iterable[_Union[SubjectFields, _Mapping]]] = ..., all_or_nothing: _Optional[bool] = ..., case: _Optional[str] = ...) -> None: ...
 
 class SubjectFields(_message.Message):
     __slots__ = ("subject_ref", "fields")
@@ -60,14 +62,16 @@ class TokenResult(_message.Message):
     def __init__(self, verdict: _Optional[_Union[_types_pb2.Verdict, str]] = ..., reason: _Optional[_Union[_types_pb2.Reason, str]] = ..., token: _Optional[str] = ..., detail: _Optional[str] = ...) -> None: ...
 
 class DetokenizeRequest(_message.Message):
-    __slots__ = ("purpose", "items", "all_or_nothing")
+    __slots__ = ("purpose", "items", "all_or_nothing", "case")
     PURPOSE_FIELD_NUMBER: _ClassVar[int]
     ITEMS_FIELD_NUMBER: _ClassVar[int]
     ALL_OR_NOTHING_FIELD_NUMBER: _ClassVar[int]
+    CASE_FIELD_NUMBER: _ClassVar[int]
     purpose: str
     items: _containers.RepeatedCompositeFieldContainer[DetokenizeItem]
     all_or_nothing: bool
-    def __init__(self, purpose: _Optional[str] = ..., items: _Optional[_Iterable[_Union[DetokenizeItem, _Mapping]]] = ..., all_or_nothing: _Optional[bool] = ...) -> None: ...
+    case: str
+    def __init__(self, purpose: _Optional[str] = ..., items: _Optional[_Iterable[_Union[DetokenizeItem, _Mapping]]] = ..., all_or_nothing: _Optional[bool] = ..., case: _Optional[str] = ...) -> None: ...
 
 class DetokenizeItem(_message.Message):
     __slots__ = ("token", "view")

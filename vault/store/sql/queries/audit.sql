@@ -16,5 +16,7 @@ where tenant in ($1, '')
   and ($11::smallint is null or views & $11 <> 0)
   and ($12::text is null or policies @> array[$12])
   and ($13::bytea is null or bundle_digest = $13)
+  and ($14::uuid is null or case_id = $14)
+  and ($15::uuid is null or entry_id = $15)
 order by entry_id desc
-limit $14;
+limit $16;

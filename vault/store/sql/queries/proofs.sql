@@ -42,10 +42,27 @@ order by l.leaf_index
 limit $3;
 
 -- name: count_accesses
--- Accesses of a tenant by hour, method, caller, purpose and verdicts.
-select date_trunc('hour', recorded_at) as hour, rpc, caller, purpose, verdicts, count(*) as entries
-from audit_entries
-where tenant in ($1, '') and recorded_at >= $2 and recorded_at < $3
-group by 1, 2, 3, 4, 5
+-- Accesses of a tenant by hour, method, caller, purpose and verdicts; of months that went to files as they
+-- were counted then.
+with live as (
+    select date_trunc('hour', recorded_at) as hour, rpc, caller, purpose, verdicts, count(*) as entries
+    from audit_entries
+    where tenant in ($1, '') and recorded_at >= $2 and recorded_at < $3 and ($4::uuid is null or case_id = $4)
+    group by 1, 2, 3, 4, 5
+), archived as (
+    select hour, rpc, caller, purpose, verdicts, entries
+    from audit_archive_counts
+    where tenant in ($1, '') and hour >= $2 and hour < $3 and $4::uuid is null
+)
+select hour, rpc, caller, purpose, verdicts, entries from live
+union all
+select hour, rpc, caller, purpose, verdicts, entries from archived
 order by 1, 2, 3, 4, 5
 limit 100001;
+
+-- name: archived_months
+-- The months that went to files and have a part of [$1, $2), the newest first.
+select to_char(month_begin at time zone 'UTC', 'YYYY-MM') as label, index_sha256
+from audit_archives
+where month_end > $1 and month_begin < $2
+order by month_begin desc;
