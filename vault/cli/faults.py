@@ -23,6 +23,12 @@ _HINTS = {
     Reason.KEY_STORE_UNAVAILABLE: "check that Transit runs, and section [transit]",
     Reason.KEY_STORE_DENIED: "check the credentials and policy of section [transit]",
     Reason.DATABASE_UNAVAILABLE: "check that PostgreSQL runs, and the URL in its file",
+    Reason.CUSTODY_UNAVAILABLE: "ask the process that has a [custody] section",
+    Reason.APPROVAL_MISSING: "another custodian approves: pdvault keys requests --open",
+    Reason.APPROVAL_BY_REQUESTER: "another custodian has to approve",
+    Reason.APPROVAL_MISMATCH: "read it again: pdvault keys requests",
+    Reason.KEY_IN_USE: "pdvault keys status and keys verify tell by what",
+    Reason.LEDGER_NOT_REPLAYED: "pdvault erasures replay, then start again",
     Reason.BUNDLE_INVALID: "mend these lines; the old bundle keeps deciding",
 }
 
