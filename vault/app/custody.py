@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from google.protobuf.message import Message
-
 from vault.app.log import LogParts
+from vault.app.parts import custody_transit_settings
 from vault.app.stages import Stages
 from vault.clock import Clock
 from vault.config import Config
 from vault.crypto.keyring import Keyring
 from vault.crypto.transit import Transit
+from vault.crypto.transit_admin import TransitAdmin
 from vault.errors import Reason, VaultError
 from vault.policy.holder import BundleHolder
 from vault.rpc.boundary import Method, Send, StreamMethod
@@ -61,14 +61,18 @@ async def open_custody(house: House) -> Methods:
     """
     if house.config.database.custodian_url_file is None:
         return _unavailable()
+    # Custody's own login; the service's can't turn keys.
+    admin = TransitAdmin(custody_transit_settings(house.config), clock=house.clock)
+    house.stack.push_async_callback(admin.close)
+    await admin.open(house.holder.current.tenants)
     return _unavailable()
 
 
 def _unavailable() -> Methods:
-    async def refuse(_call: Call, _request: Message) -> Message:
+    async def refuse(_call: Call, _request: Any) -> Any:
         raise VaultError(Reason.CUSTODY_UNAVAILABLE, "this process does not serve custodians")
 
-    async def refuse_stream(_call: Call, _request: Message, _send: Send) -> None:
+    async def refuse_stream(_call: Call, _request: Any, _send: Send) -> None:
         raise VaultError(Reason.CUSTODY_UNAVAILABLE, "this process does not serve custodians")
 
     unary = {

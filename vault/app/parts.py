@@ -11,6 +11,7 @@ from vault.audit.signer import CheckpointSigner
 from vault.audit.witness_client import WitnessAddress, WitnessClient
 from vault.clock import Clock
 from vault.config import Config
+from vault.config_sections import CustodyConfig, TransitConfig
 from vault.config_witnesses import WitnessConfig, read_witnesses
 from vault.crypto.transit import AppRole, TokenFile, TransitSettings
 from vault.service.tree import TreeHashes
@@ -18,13 +19,26 @@ from vault.store.tree import TreeReader
 
 
 def transit_settings(config: Config) -> TransitSettings:
-    """The configuration's section on Transit, in the terms of its client."""
+    """The configuration's section on Transit, in the terms of its client: the service's login."""
+    return _transit_settings(config, config.transit)
+
+
+def custody_transit_settings(config: Config) -> TransitSettings:
+    """The same Transit, with the custodians' login.
+
+    Raises:
+        ValueError: the configuration has none.
+    """
+    return _transit_settings(config, config.custody)
+
+
+def _transit_settings(config: Config, login: TransitConfig | CustodyConfig) -> TransitSettings:
     section = config.transit
     auth: AppRole | TokenFile
-    if section.token_file is not None:
-        auth = TokenFile(section.token_file)
-    elif section.role_id_file is not None and section.secret_id_file is not None:
-        auth = AppRole(section.role_id_file, section.secret_id_file, section.approle_mount)
+    if login.token_file is not None:
+        auth = TokenFile(login.token_file)
+    elif login.role_id_file is not None and login.secret_id_file is not None:
+        auth = AppRole(login.role_id_file, login.secret_id_file, section.approle_mount)
     else:
         raise ValueError("transit: neither a token nor an AppRole")
     return TransitSettings(

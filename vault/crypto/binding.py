@@ -52,6 +52,11 @@ def index_key_context(*, tenant: str, key_version: int) -> bytes:
     return _bind(b"index-key", tenant.encode(), _version(key_version))
 
 
+def backup_context(backup_id: uuid.UUID) -> bytes:
+    """The associated data of a backup's wrapped key."""
+    return _bind(b"backup-key", backup_id.bytes)
+
+
 def _version(number: int) -> bytes:
     if not 1 <= number <= MAX_KEY_VERSION:
         raise ValueError("key version out of range")

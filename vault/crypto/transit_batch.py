@@ -22,6 +22,7 @@ SECRET_BYTES = 32
 # (measured: 166 items of three fields, 249 of two).
 MAX_WRAPS = 160
 MAX_UNWRAPS = 240
+MAX_REWRAPS = MAX_WRAPS
 # nonce (12), the key, tag (16)
 _WRAPPED_BYTES = 12 + SECRET_BYTES + 16
 _WRAPPED = re.compile(r"vault:v([1-9][0-9]{0,8}):([A-Za-z0-9+/]+={0,2})")
@@ -79,6 +80,31 @@ class UnwrapItem:
 
 
 @dataclass(frozen=True, slots=True)
+class RewrapItem:
+    """A wrapped key to wrap anew under the newest version of the same root key."""
+
+    tenant: str
+    wrapped: str = field(repr=False)
+    context: bytes
+
+    def __post_init__(self) -> None:
+        check_tenant(self.tenant)
+        if not self.context:
+            raise ValueError("a key to rewrap has a context")
+
+    def body(self, at: int) -> dict[str, str]:
+        # As for wrapping: nobody who rewraps can open the key and see which it is.
+        return {
+            "ciphertext": self.wrapped,
+            "context": _base64(self.context),
+            "reference": str(at),
+        }
+
+
+Item = WrapItem | UnwrapItem | RewrapItem
+
+
+@dataclass(frozen=True, slots=True)
 class Wrapped:
     """A wrapped key as stored.
 
@@ -103,7 +129,7 @@ class Unopenable:
     """Transit refused this one item: damaged, moved to another context, or trimmed."""
 
 
-def batch_body(items: Sequence[WrapItem | UnwrapItem]) -> dict[str, object]:
+def batch_body(items: Sequence[Item]) -> dict[str, object]:
     """The JSON document for a batch of one tenant's items."""
     return {
         "batch_input": [item.body(at) for at, item in enumerate(items)],
@@ -138,6 +164,13 @@ def read_wrapped(result: Result) -> Wrapped | VaultError:
     if result.get("error") or match is None or len(_bytes(match[2])) != _WRAPPED_BYTES:
         return key_store_error(Reason.KEY_STORE_FAULT)
     return Wrapped(match[0], int(match[1]))
+
+
+def read_rewrapped(result: Result) -> Wrapped | Unopenable | VaultError:
+    """One result of a rewrapping. Which key it is can't be checked here: it must say its place."""
+    if not result.get("reference"):
+        return key_store_error(Reason.KEY_STORE_FAULT)
+    return Unopenable() if result.get("error") else read_wrapped(result)
 
 
 def read_unwrapped(result: Result) -> Unwrapped | Unopenable | VaultError:

@@ -7,6 +7,7 @@ errors of single items.
 from vault.errors import Reason, VaultError
 
 OK = 200
+NO_CONTENT = 204
 BAD_REQUEST = 400
 FORBIDDEN = 403
 NOT_FOUND = 404

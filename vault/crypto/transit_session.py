@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Protocol
 
 from vault.clock import Clock
-from vault.crypto.transit_batch import Result, UnwrapItem, WrapItem, batch_body, batch_results
+from vault.crypto.transit_batch import Item, Result, batch_body, batch_results
 from vault.crypto.transit_errors import (
     BAD_REQUEST,
     FORBIDDEN,
+    NO_CONTENT,
     NOT_FOUND,
     OK,
     failure,
@@ -43,9 +44,15 @@ class Send(Protocol):
     """One HTTP request below `/v1/`."""
 
     def __call__(
-        self, method: str, path: str, body: dict[str, object] | None, token: str | None
+        self,
+        method: str,
+        path: str,
+        body: dict[str, object] | None,
+        token: str | None,
+        *,
+        attempts: int = 2,
     ) -> tuple[int, dict[str, object]]:
-        """Status and JSON document ({} if there is none).
+        """Status and JSON document ({} if there is none); again if the connection dropped.
 
         Raises:
             VaultError: KEY_STORE_UNAVAILABLE: no answer.
@@ -76,7 +83,7 @@ class TransitSession:
         self._refused = b""
         self._refused_until_ns = 0
 
-    def batch(self, verb: str, tenant: str, items: Sequence[WrapItem | UnwrapItem]) -> list[Result]:
+    def batch(self, verb: str, tenant: str, items: Sequence[Item]) -> list[Result]:
         """One result per item, in order."""
         path = f"{self._settings.mount}/{verb}/{self._settings.root_key(tenant)}"
         status, document = self._authorised("post", path, batch_body(items))
@@ -113,10 +120,38 @@ class TransitSession:
                     Reason.KEY_STORE_FAULT, f"root key of tenant {tenant}: {name} must be {wanted}"
                 )
 
-    def sign(self, key: str, data: bytes) -> Signed:
-        """A signature of `data` by the newest version of `key`."""
+    def on_key(
+        self,
+        method: str,
+        verb: str,
+        key: str,
+        body: dict[str, object] | None = None,
+        *,
+        attempts: int = 2,
+    ) -> dict[str, object] | None:
+        """What one request about a key answers; None: it was refused as wrong (a 400 or 404).
+
+        Args:
+            method: of the request.
+            verb: after the mount, such as `rewrap`.
+            key: the key's name and what may follow it, such as `/rotate`.
+            body: of the request.
+            attempts: 1 for what must not happen twice because an answer got lost.
+        """
+        path = f"{self._settings.mount}/{verb}/{key}"
+        status, document = self._authorised(method, path, body, attempts=attempts)
+        if status in (BAD_REQUEST, NOT_FOUND):
+            return None
+        if status not in (OK, NO_CONTENT):
+            raise failure(status, document)
+        return _part(document, "data") if status == OK else {}
+
+    def sign(self, key: str, data: bytes, version: int | None = None) -> Signed:
+        """A signature of `data` by `key`: by its newest version, or another."""
         path = f"{self._settings.mount}/sign/{key}"
         body: dict[str, object] = {"input": base64.b64encode(data).decode()}
+        if version is not None:
+            body["key_version"] = version
         status, document = self._authorised("post", path, body)
         if status != OK:
             raise failure(status, document)
@@ -126,7 +161,7 @@ class TransitSession:
         """Every version's public key; refuse a key that is not fit to sign the log."""
         status, document = self._authorised("get", f"{self._settings.mount}/keys/{key}", None)
         if status == NOT_FOUND:
-            raise VaultError(Reason.KEY_STORE_FAULT, "the key that signs the log is missing")
+            raise VaultError(Reason.KEY_STORE_FAULT, f"the signing key {key} is missing")
         if status != OK:
             raise failure(status, document)
         return read_public_keys(_part(document, "data"))
@@ -187,15 +222,15 @@ class TransitSession:
         self._lease = self._new_lease(lease.token, shorter, lease.is_renewable)
 
     def _authorised(
-        self, method: str, path: str, body: dict[str, object] | None
+        self, method: str, path: str, body: dict[str, object] | None, *, attempts: int = 2
     ) -> tuple[int, dict[str, object]]:
         """Send with our token; if it has expired, once more with a new one."""
         lease = self._lease or self._replace(None)
-        status, document = self._send(method, path, body, lease.token)
+        status, document = self._send(method, path, body, lease.token, attempts=attempts)
         # 403 means either; only a token that still knows itself has been denied a right.
         if status == FORBIDDEN and not self._is_alive(lease):
             lease = self._replace(lease)
-            status, document = self._send(method, path, body, lease.token)
+            status, document = self._send(method, path, body, lease.token, attempts=attempts)
         return status, document
 
     def _is_alive(self, lease: _Lease) -> bool:

@@ -50,7 +50,7 @@ def read_signature(data: dict[str, object]) -> Signed:
 
 
 def read_public_keys(data: dict[str, object]) -> dict[int, bytes]:
-    """Version to public key (32 bytes) of a key that is fit to sign the log.
+    """Version to public key (32 bytes) of a key that is fit to sign.
 
     Raises:
         VaultError: KEY_STORE_FAULT: it is of another type, may leave Transit, or the answer
@@ -58,9 +58,7 @@ def read_public_keys(data: dict[str, object]) -> dict[int, bytes]:
     """
     for name, wanted in _DEMANDS.items():
         if data.get(name, False) != wanted:
-            raise VaultError(
-                Reason.KEY_STORE_FAULT, f"the key that signs the log: {name} must be {wanted}"
-            )
+            raise VaultError(Reason.KEY_STORE_FAULT, f"a signing key: {name} must be {wanted}")
     versions = data.get("keys")
     if not isinstance(versions, dict) or not versions:
         raise key_store_error(Reason.KEY_STORE_FAULT)
