@@ -4,11 +4,14 @@ import hashlib
 import json
 from pathlib import Path
 
+import pytest
+
+from tests.support.whole_export import write_export
 from vault.audit.checkpoint import open_checkpoint
 from vault.audit.entry import leaf_hash
-from vault.audit.export_format import parse_manifest, write_export
+from vault.audit.export_format import ExportWriter, Hidden, parse_manifest
 from vault.audit.note import VerifierKey
-from vault.audit.tiles import TileBuilder, edge_tiles, write_bundle
+from vault.audit.tiles import Tile, TileBuilder, edge_tiles, write_bundle
 from vault.audit.verify import verify_export
 
 VECTORS = Path(__file__).parents[1] / "vectors"
@@ -56,14 +59,37 @@ def test_tiles():
     assert GOLDEN["bundle_000_sha256"] == hashlib.sha256(bundle).hexdigest()
 
 
-def test_export():
-    line = GOLDEN["export_manifest"].encode() + b"\n"
+@pytest.mark.parametrize("prefix", ["export", "export_2"])
+def test_export(prefix):
+    line = GOLDEN[f"{prefix}_manifest"].encode() + b"\n"
     manifest = parse_manifest(line)
     assert tuple(tiles()[tile] for tile in edge_tiles(GOLDEN["size"])) == manifest.edge
     lines = list(write_export(manifest, GOLDEN["size"], tiles().__getitem__, entries().__getitem__))
     assert line == lines[0]
-    assert GOLDEN["export_sha256"] == hashlib.sha256(b"".join(lines)).hexdigest()
+    assert GOLDEN[f"{prefix}_sha256"] == hashlib.sha256(b"".join(lines)).hexdigest()
     older = open_checkpoint(GOLDEN["older_checkpoint"].encode(), [LOG]).checkpoint
     assert GOLDEN["older_size"] == older.size
     report = verify_export(lines, [LOG], older=[older], witnesses=[WITNESS], quorum=1)
     assert () == report.findings
+
+
+@pytest.mark.parametrize(("version", "prefix"), [(1, "export"), (2, "export_2")])
+def test_an_export_says_why_a_leaf_is_hidden_since_version_2(version, prefix):
+    hidden = {int(index): Hidden(why) for index, why in GOLDEN["hidden"].items()}
+    manifest = parse_manifest(GOLDEN[f"{prefix}_manifest"].encode() + b"\n")
+    writer, replayed = (ExportWriter(manifest, GOLDEN["size"]) for _ in range(2))
+    lines = [writer.manifest_line]
+    while (due := writer.due) is not None:
+        if isinstance(due, Tile):
+            lines.append(writer.tile(due, tiles()[due]))
+        elif due in hidden:
+            lines.append(writer.hidden(due, leaf_hash(entries()[due]), hidden[due]))
+        else:
+            lines.append(writer.entry(due, entries()[due]))
+        replayed.replay(lines[-1])
+    lines.append(writer.finish())
+    assert lines[-1] == replayed.finish()
+    written = hashlib.sha256(b"".join(lines)).hexdigest()
+    assert GOLDEN[f"export_{version}_hidden_sha256"] == written
+    report = verify_export(lines, [LOG])
+    assert ((), 3, version - 1) == (report.findings, report.hidden, report.archived)

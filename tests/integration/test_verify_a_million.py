@@ -6,9 +6,10 @@ import time
 import pytest
 
 from tests.support.small_log import ORIGIN, Signer, entry_bytes
+from tests.support.whole_export import write_export
 from vault.audit.checkpoint import Checkpoint
 from vault.audit.entry import leaf_hash
-from vault.audit.export_format import Manifest, write_export
+from vault.audit.export_format import Manifest
 from vault.audit.note import Note
 from vault.audit.tiles import TileBuilder, edge_tiles
 from vault.audit.verify import verify_export

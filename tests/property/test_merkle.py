@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.trees import root_at
 from vault.audit.entry import leaf_hash
 from vault.audit.merkle import (
     EMPTY_ROOT,
@@ -17,7 +18,6 @@ from vault.audit.merkle import (
     node_hash,
     plan_nodes,
     range_nodes,
-    root_at,
     root_of,
     verify_consistency,
     verify_inclusion,

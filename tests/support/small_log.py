@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from tests.support.whole_export import write_export
 from vault.audit.checkpoint import Checkpoint, SignedCheckpoint, open_checkpoint
 from vault.audit.entry import Entry, EntryItem, encode, leaf_hash
-from vault.audit.export_format import Manifest, write_export
+from vault.audit.export_format import Manifest
 from vault.audit.merkle import build_proof, consistency_plan, root_of
 from vault.audit.note import (
     KeyType,

@@ -9,6 +9,7 @@ from vault.audit.export_format import (
     EndLine,
     ExportFormatError,
     ExportWriter,
+    Hidden,
     LeafLine,
     Manifest,
     TileLine,
@@ -29,6 +30,8 @@ MANIFEST = LINES[0]
         LeafLine(0, b"abc", None),
         LeafLine((1 << 63) - 1, b"", None),
         LeafLine(7, None, bytes(32)),
+        LeafLine(7, None, bytes(32), Hidden.TENANT),
+        LeafLine(7, None, bytes(32), Hidden.ARCHIVE),
         TileLine(Tile(0, 12), bytes(8192)),
         TileLine(Tile(63, 1 << 60), bytes(8192)),
         EndLine(0, "0" * 64),
@@ -82,7 +85,8 @@ def test_manifest_round_trip():
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        (b"export/1", b"export/2"),
+        (b"export/2", b"export/3"),
+        (b"export/2", b"export/02"),
         (b'"from":0', b'"from":00'),
         (b'"from":0', b'"from":0.0'),
         (b'"from":0', b'"from":-1'),
@@ -156,7 +160,7 @@ def test_a_writer_refuses_what_is_not_due():
     with pytest.raises(ValueError, match="due"):
         one.entry(1, b"x")
     with pytest.raises(ValueError, match="32"):
-        one.hidden(0, b"")
+        one.hidden(0, b"", Hidden.TENANT)
     with pytest.raises(ValueError, match="not complete"):
         one.finish()
 

@@ -12,7 +12,14 @@ from tests.support.small_log import ORIGIN, Signer, SmallLog, entry_bytes
 from vault.audit.checkpoint import Checkpoint
 from vault.audit.damage import Damage
 from vault.audit.entry import leaf_hash
-from vault.audit.export_format import MAX_LINE, EndLine, ExportWriter, Manifest, bounded_lines
+from vault.audit.export_format import (
+    MAX_LINE,
+    EndLine,
+    ExportWriter,
+    Hidden,
+    Manifest,
+    bounded_lines,
+)
 from vault.audit.merkle import root_of
 from vault.audit.note import KeyType, Note
 from vault.audit.tiles import Tile, TileBuilder, edge_tiles
@@ -261,7 +268,7 @@ def test_a_tree_of_three_levels():
         lines.append(
             writer.tile(due, tiles[due])
             if isinstance(due, Tile)
-            else writer.hidden(due, hashes[due])
+            else writer.hidden(due, hashes[due], Hidden.TENANT)
         )
     lines.append(writer.finish())
     older = [Checkpoint(ORIGIN, size, root_of(hashes[:size])) for size in (300, 65_536, 65_700)]

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.trees import all_tiles, root_at
 from vault.audit.entry import leaf_hash
 from vault.audit.merkle import (
     build_proof,
     consistency_plan,
     inclusion_plan,
-    root_at,
     root_of,
     verify_consistency,
     verify_inclusion,
@@ -20,7 +20,6 @@ from vault.audit.tiles import (
     Tile,
     TileBuilder,
     TileError,
-    all_tiles,
     edge_tiles,
     node_tile,
     parse_path,

@@ -16,6 +16,7 @@ HERE = Path(__file__).parent
 ORIGIN = "pdvault.example/audit"
 WITNESS = "witness.example/w1"
 TIME = 1_700_000_000
+HIDDEN = {"3": "tenant", "4": "archive", "259": "tenant"}
 SIZE = 260
 OLDER = 5
 
@@ -59,9 +60,9 @@ def note(leaves):
     )
 
 
-def export(entries, leaves):
+def export(entries, leaves, version, hidden=()):
     manifest = {
-        "format": "pdvault-audit-export/1",
+        "format": f"pdvault-audit-export/{version}",
         "origin": ORIGIN,
         "from": 0,
         "until": SIZE,
@@ -70,9 +71,18 @@ def export(entries, leaves):
     }
     lines = [json.dumps(manifest, ensure_ascii=False, separators=(",", ":"))]
     lines.append(f'{{"t":[0,0],"h":"{b64(b"".join(leaves[:256]))}"}}')
-    lines += [f'{{"i":{index},"e":"{b64(entry)}"}}' for index, entry in enumerate(entries)]
+    for index, entry in enumerate(entries):
+        content = f'"e":"{b64(entry)}"'
+        if index in hidden:
+            content = f'"h":"{b64(leaves[index])}"'
+            content += f',"why":"{hidden[index]}"' if version > 1 else ""
+        lines.append(f'{{"i":{index},{content}}}')
     body = "".join(f"{line}\n" for line in lines).encode()
     return body + f'{{"end":{SIZE},"sha256":"{sha256(body).hex()}"}}\n'.encode()
+
+
+def _numbered(hidden):
+    return {int(index): why for index, why in hidden.items()}
 
 
 def make():
@@ -80,7 +90,7 @@ def make():
     known = [bytes.fromhex(golden[name]["entry"]) for name in sorted(golden)]
     entries = [known[index % len(known)] for index in range(SIZE)]
     leaves = [sha256(b"\x00" + entry) for entry in entries]
-    written = export(entries, leaves)
+    first, second = export(entries, leaves, 1), export(entries, leaves, 2)
     return {
         "log_key": key(1, ORIGIN, 1)[2],
         "witness_key": key(2, WITNESS, 4)[2],
@@ -95,8 +105,13 @@ def make():
         "bundle_000_sha256": sha256(
             b"".join(len(entry).to_bytes(2) + entry for entry in entries[:256])
         ).hex(),
-        "export_manifest": written.partition(b"\n")[0].decode(),
-        "export_sha256": sha256(written).hex(),
+        "export_manifest": first.partition(b"\n")[0].decode(),
+        "export_sha256": sha256(first).hex(),
+        "export_2_manifest": second.partition(b"\n")[0].decode(),
+        "export_2_sha256": sha256(second).hex(),
+        "hidden": HIDDEN,
+        "export_1_hidden_sha256": sha256(export(entries, leaves, 1, _numbered(HIDDEN))).hex(),
+        "export_2_hidden_sha256": sha256(export(entries, leaves, 2, _numbered(HIDDEN))).hex(),
     }
 
 

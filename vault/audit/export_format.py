@@ -13,18 +13,32 @@ import re
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 from vault.audit.merkle import HASH_SIZE
 from vault.audit.note import base64_bytes
 from vault.audit.tiles import FULL, WIDTH, Tile, edge_tiles
 
-FORMAT = "pdvault-audit-export/1"
+FORMATS = {1: "pdvault-audit-export/1", 2: "pdvault-audit-export/2"}
+"""What a manifest begins with. In version 1 a hidden leaf does not say why it is."""
+VERSION = 2
 MAX_LINE = 1 << 21
 """Bytes; the longest entry in base64 (`vault.audit.entry.MAX_ENTRY`) and note stay below it."""
 
-_LEAF = re.compile(rb'\{"i":(0|[1-9][0-9]{0,18}),"([eh])":"([^"]*)"\}\n')
+_LEAF = re.compile(
+    rb'\{"i":(0|[1-9][0-9]{0,18}),"([eh])":"([^"]*)"(?:,"why":"(archive|tenant)")?\}\n'
+)
 _TILE = re.compile(rb'\{"t":\[(0|[1-9][0-9]?),(0|[1-9][0-9]{0,18})\],"h":"([^"]*)"\}\n')
 _END = re.compile(rb'\{"end":(0|[1-9][0-9]{0,18}),"sha256":"([0-9a-f]{64})"\}\n')
+
+
+class Hidden(StrEnum):
+    """Why a leaf is there as its hash only; what the exporter says, nothing proves it."""
+
+    ARCHIVE = "archive"
+    """The reader may see it, but its month went to files that the vault could not read."""
+    TENANT = "tenant"
+    """It is another tenant's."""
 
 
 class ExportFormatError(ValueError):
@@ -42,6 +56,7 @@ class Manifest:
         edge: the hashes of the tree's partial tiles, in the order of `edge_tiles(size)`
             for the checkpoint's size.
         consistency: proofs (RFC 9162, 2.1.4.1) from smaller sizes to the checkpoint's.
+        version: of the format.
     """
 
     origin: str
@@ -50,10 +65,11 @@ class Manifest:
     checkpoint: str
     edge: tuple[bytes, ...]
     consistency: Mapping[int, tuple[bytes, ...]]
+    version: int = VERSION
 
     def line(self) -> bytes:
         document: dict[str, object] = {
-            "format": FORMAT,
+            "format": FORMATS[self.version],
             "origin": self.origin,
             "from": self.begin,
             "until": self.end,
@@ -76,16 +92,19 @@ class LeafLine:
     Attributes:
         entry: the entry's bytes; None if hidden.
         hash: 32 bytes as written; None if the entry is there.
+        why: it is hidden; None if the entry is there, or in version 1.
     """
 
     index: int
     entry: bytes | None
     hash: bytes | None
+    why: Hidden | None = None
 
     def line(self) -> bytes:
         if self.entry is not None:
             return b'{"i":%d,"e":"%b"}\n' % (self.index, b64encode(self.entry))
-        return b'{"i":%d,"h":"%b"}\n' % (self.index, b64encode(self.hash or b""))
+        why = b"" if self.why is None else b',"why":"%b"' % self.why.encode()
+        return b'{"i":%d,"h":"%b"%b}\n' % (self.index, b64encode(self.hash or b""), why)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,10 +173,11 @@ def parse_line(line: bytes) -> Line:
     try:
         if match := _LEAF.fullmatch(line):
             index, kind, data = int(match[1]), match[2], base64_bytes(match[3].decode("ascii"))
-            if kind == b"e":
+            why = match[4]
+            if kind == b"e" and why is None:
                 return LeafLine(index, data, None)
-            if len(data) == HASH_SIZE:
-                return LeafLine(index, None, data)
+            if kind == b"h" and len(data) == HASH_SIZE:
+                return LeafLine(index, None, data, None if why is None else Hidden(why.decode()))
         elif match := _TILE.fullmatch(line):
             hashes = base64_bytes(match[3].decode("ascii"))
             if len(hashes) == FULL:
@@ -189,6 +209,7 @@ def parse_manifest(line: bytes) -> Manifest:
                 one["size"]: tuple(base64_bytes(part) for part in one["proof"])
                 for one in document.get("consistency", [])
             },
+            version=_VERSIONS[document["format"]],
         )
         written = manifest.line()
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -205,6 +226,9 @@ def parse_manifest(line: bytes) -> Manifest:
     return manifest
 
 
+_VERSIONS = {name: version for version, name in FORMATS.items()}
+
+
 class ExportWriter:
     """Writes an export line by line, and refuses what is not due.
 
@@ -219,6 +243,7 @@ class ExportWriter:
         if widths != [len(hashes) for hashes in manifest.edge]:
             raise ValueError("the edge is not that of a tree of this size")
         self.manifest_line = manifest.line()
+        self._version = manifest.version
         self._due = _flat(steps(manifest.begin, manifest.end, size))
         self._next = next(self._due, None)
         self._count = 0
@@ -239,11 +264,13 @@ class ExportWriter:
         """Raises: ValueError: not due."""
         return self._take(index, LeafLine(index, entry, None))
 
-    def hidden(self, index: int, leaf_hash: bytes) -> bytes:
+    def hidden(self, index: int, leaf_hash: bytes, why: Hidden) -> bytes:
         """Raises: ValueError: not due, or not 32 bytes."""
         if len(leaf_hash) != HASH_SIZE:
             raise ValueError("a leaf hash has 32 bytes")
-        return self._take(index, LeafLine(index, None, leaf_hash))
+        return self._take(
+            index, LeafLine(index, None, leaf_hash, why if self._version > 1 else None)
+        )
 
     def finish(self) -> bytes:
         """Raises: ValueError: something is still due."""
@@ -270,22 +297,6 @@ class ExportWriter:
         line = content.line()
         self._digest.update(line)
         return line
-
-
-def write_export(
-    manifest: Manifest,
-    size: int,
-    tiles: Callable[[Tile], bytes],
-    entry: Callable[[int], bytes],
-) -> Iterator[bytes]:
-    """A whole export where tiles and entries are at hand without waiting."""
-    writer = ExportWriter(manifest, size)
-    yield writer.manifest_line
-    while (due := writer.due) is not None:
-        yield (
-            writer.tile(due, tiles(due)) if isinstance(due, Tile) else writer.entry(due, entry(due))
-        )
-    yield writer.finish()
 
 
 def _below(tile: Tile, begin: int, end: int) -> Iterator[Step]:

@@ -215,11 +215,6 @@ def build_proof(plan: Iterable[Range], source: HashSource) -> list[bytes]:
     return [_fold([source(*node) for node in range_nodes(*leaves)]) for leaves in plan]
 
 
-def root_at(size: int, source: HashSource) -> bytes:
-    """The root of the first `size` leaves, from a hash source."""
-    return _fold([source(*node) for node in range_nodes(0, size)]) if size else EMPTY_ROOT
-
-
 def root_from_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes]) -> bytes:
     """The root that an inclusion proof leads to (RFC 9162, section 2.1.3.2).
 

@@ -7,7 +7,7 @@ coordinates, paths and bytes: who stores and fetches them is the caller's matter
 
 import re
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from vault.audit.merkle import EMPTY_ROOT, HASH_SIZE, CompactRange, root_of
@@ -124,17 +124,6 @@ def edge_tiles(size: int) -> list[Tile]:
             tiles.append(Tile(level, count // WIDTH, count % WIDTH))
         level += 1
     return tiles
-
-
-def all_tiles(size: int) -> Iterator[Tile]:
-    """Every tile of a tree, full and partial, level by level from the left."""
-    level = 0
-    while count := size >> HEIGHT * level:
-        for index in range(count // WIDTH):
-            yield Tile(level, index)
-        if count % WIDTH:
-            yield Tile(level, count // WIDTH, count % WIDTH)
-        level += 1
 
 
 def node_tile(level: int, index: int, size: int) -> tuple[Tile, int, int]:

@@ -20,6 +20,7 @@ from vault.audit.entry import EntryFormatError, decode
 from vault.audit.export_format import (
     EndLine,
     ExportFormatError,
+    Hidden,
     LeafLine,
     Manifest,
     TileLine,
@@ -54,6 +55,7 @@ class Report:
         end: one past the last.
         checked: leaves that were found good.
         hidden: of these, leaves without their entry.
+        archived: of these, leaves that are hidden as they are archived, as the exporter says.
     """
 
     findings: tuple[Finding, ...]
@@ -62,6 +64,7 @@ class Report:
     end: int = 0
     checked: int = 0
     hidden: int = 0
+    archived: int = 0
 
     @property
     def is_sound(self) -> bool:
@@ -140,7 +143,13 @@ def verify_export(
     ranges = [] if part else _check_range(manifest, head.size)
     local = sorted([*ranges, *failures], key=_index)
     return Report(
-        (*history, *local), signed, manifest.begin, manifest.end, body.checked, body.hidden
+        (*history, *local),
+        signed,
+        manifest.begin,
+        manifest.end,
+        body.checked,
+        body.hidden,
+        body.archived,
     )
 
 
@@ -206,6 +215,7 @@ class _Body:
         self._repaired: list[Finding] = []
         self.checked = 0
         self.hidden = 0
+        self.archived = 0
 
     def run(self) -> list[Finding]:
         """The first leaf that fails, and before it hash lines that their leaves disprove."""
@@ -234,7 +244,7 @@ class _Body:
             if (tree.size, tree.root()) == (self._head.size, self._head.root):
                 detail = "the manifest's edge is damaged; the leaves give the signed root"
                 return found(Damage.MALFORMED, None, detail)
-            self.checked = self.hidden = 0
+            self.checked = self.hidden = self.archived = 0
             detail = "neither the manifest's edge nor the leaves give the signed root"
             first, last = (self._bounds[0], self._bounds[-1]) if self._bounds else (None, None)
             return found(Damage.EDITED, first, detail, last)
@@ -269,10 +279,10 @@ class _Body:
     def _repair(self, tile: Tile, above: bytes) -> bool:
         """Whether the leaves give what the hash line in front of them does not."""
         leaves = range(max(tile.begin, self._bounds.start), min(tile.end, self._bounds.stop))
-        before = (self.checked, self.hidden)
+        before = (self.checked, self.hidden, self.archived)
         hashes = list(self._leaf_hashes(leaves))
         if root_of(hashes) != above:
-            self.checked, self.hidden = before
+            self.checked, self.hidden, self.archived = before
             return False
         detail = f"the hash line before leaf {tile.begin} is damaged; its leaves are good"
         self._repaired.append(found(Damage.MALFORMED, None, detail))
@@ -294,6 +304,7 @@ class _Body:
                 return
             self.checked += 1
             self.hidden += got.entry is None
+            self.archived += got.why is Hidden.ARCHIVE
             yield hash_of(got)
 
     def _check_leaves(self, leaves: range) -> Finding | None:
@@ -314,6 +325,7 @@ class _Body:
                 return self._classify(index, hashes[at:], line)
             if got.entry is None:
                 self.hidden += 1
+                self.archived += got.why is Hidden.ARCHIVE
             else:
                 try:
                     decode(got.entry)

@@ -51,7 +51,7 @@ def export(args: argparse.Namespace) -> int:
 def _export_lines(
     vault: VaultClient, path: Path, begin: int, end: int, keys: list[VerifierKey]
 ) -> dict[str, object]:
-    count = hidden = 0
+    count = hidden = archived = 0
     with path.open("r+b" if path.exists() else "x+b") as file:
         taken = _Taken(file, path)
         if taken.is_complete:
@@ -60,7 +60,7 @@ def _export_lines(
         progress = Progress("exported")
 
         def lines() -> Iterator[bytes]:
-            nonlocal count, hidden
+            nonlocal count, hidden, archived
             if keys:  # what is there is verified with the rest
                 yield from taken.lines()
             for line, leaf in taken.rest(vault, begin, end):
@@ -68,6 +68,7 @@ def _export_lines(
                 if leaf is not None:
                     count += 1
                     hidden += leaf.entry is None
+                    archived += leaf.is_archived
                     progress(count, taken.missing)
                 yield line
 
@@ -75,8 +76,15 @@ def _export_lines(
         progress.end()
         file.flush()
         os.fsync(file.fileno())
-    say(f"{path}: {count} leaves written, {hidden} of them other tenants' (hashes only)")
-    return {"file": str(path), "complete": True, "leaves": count, "hidden": hidden}
+    said = f", {archived} archived" if archived else ""
+    say(f"{path}: {count} leaves written, as hashes only: {hidden - archived} other tenants'{said}")
+    return {
+        "file": str(path),
+        "complete": True,
+        "leaves": count,
+        "hidden": hidden,
+        "archived": archived,
+    }
 
 
 class _Taken:

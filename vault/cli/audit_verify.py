@@ -62,6 +62,7 @@ def _show(report: Report) -> None:
     if report.is_sound and report.checkpoint is not None:
         tree = report.checkpoint.checkpoint
         hidden = f", {report.hidden:,} of them as hashes only" if report.hidden else ""
+        hidden += f" ({report.archived:,} archived)" if report.archived else ""
         emit(
             f"sound: {report.checked:,} leaves from index {report.begin}{hidden}; "
             f"log {tree.origin}, {tree.size:,} leaves, root {tree.root.hex()}"
@@ -101,4 +102,5 @@ def _as_json(report: Report) -> dict[str, object]:
         "until": report.end,
         "checked": report.checked,
         "hidden": report.hidden,
+        "archived": report.archived,
     }

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from vault.audit.checkpoint import Checkpoint, parse_body
 from vault.audit.entry import leaf_hash
-from vault.audit.export_format import ExportWriter, Manifest
+from vault.audit.export_format import ExportWriter, Hidden, Manifest
 from vault.audit.note import NoteError, VerifierKey, parse_note
 from vault.audit.tiles import Tile
 from vault.audit.verify import verify_export
@@ -112,7 +112,8 @@ def run_lines(lines: Iterator[bytes], keys: list[VerifierKey]) -> None:
 
 def _leaf(writer: ExportWriter, leaf: ExportLeaf) -> bytes:
     if leaf.entry is None:
-        return writer.hidden(leaf.index, leaf.leaf_hash)
+        why = Hidden.ARCHIVE if leaf.is_archived else Hidden.TENANT
+        return writer.hidden(leaf.index, leaf.leaf_hash, why)
     if leaf_hash(leaf.entry) != leaf.leaf_hash:
         raise ValueError(f"the entry at index {leaf.index} does not give its leaf hash")
     return writer.entry(leaf.index, leaf.entry)

@@ -117,7 +117,9 @@ def export_table(
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     done = replace(manifest, rows=table.rows, sha256=digest)
     _write_manifest(path, done)
-    say(f"{path}: {table.rows} rows; {table.hidden} leaves of other tenants left out")
+    left_out = f"{table.hidden - table.archived} leaves of other tenants"
+    left_out += f" and {table.archived} archived ones" if table.archived else ""
+    say(f"{path}: {table.rows} rows; {left_out} left out")
     say(f"{manifest_path(path)}: signed checkpoint, range and SHA-256")
     return done.document()
 
@@ -128,6 +130,7 @@ class _Table:
     def __init__(self, file: BinaryIO, form: TableFormat, origin: str, rows: int) -> None:
         self.rows = rows
         self.hidden = 0
+        self.archived = 0
         self._file = file
         self._form = form
         self._origin = origin
@@ -151,6 +154,7 @@ class _Table:
     def _put(self, leaf: ExportLeaf) -> None:
         if leaf.entry is None:
             self.hidden += 1
+            self.archived += leaf.is_archived
             return
         try:
             for row in self._form.lines(leaf.index, leaf.entry, self._origin):

@@ -124,11 +124,12 @@ class ExportTile:
 
 @dataclass(frozen=True, slots=True)
 class ExportLeaf:
-    """A leaf; `entry` is None where it is another tenant's."""
+    """A leaf; `entry` is None where it is another tenant's, or in an archive (`is_archived`)."""
 
     index: int
     leaf_hash: bytes
     entry: bytes | None = dataclasses.field(repr=False)
+    is_archived: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +208,7 @@ class ExportReader:
 
     def _read_leaves(self, message: audit_pb2.ExportEntriesResponse) -> ExportLeaves:
         leaves = tuple(
-            ExportLeaf(self.due + at, leaf.leaf_hash, leaf.entry or None)
+            ExportLeaf(self.due + at, leaf.leaf_hash, leaf.entry or None, leaf.is_archived)
             for at, leaf in enumerate(message.leaves)
         )
         end = 0 if self.head is None else self.head.end

@@ -236,7 +236,11 @@ def export_message(piece: Piece, verifier_key: str) -> audit_pb2.ExportEntriesRe
     return audit_pb2.ExportEntriesResponse(
         first_index=piece[0].index,
         leaves=[
-            audit_pb2.ExportedLeaf(entry=leaf.entry or b"", leaf_hash=leaf.leaf_hash)
+            audit_pb2.ExportedLeaf(
+                entry=leaf.entry or b"",
+                leaf_hash=leaf.leaf_hash,
+                is_archived=leaf.is_archived and leaf.entry is None,
+            )
             for leaf in piece
         ],
     )
