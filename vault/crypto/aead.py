@@ -10,6 +10,10 @@ and the cipher object's own copy cannot be wiped, so no zeroisation is claimed.
 AES-GCM with random 96-bit nonces allows 2^32 messages a key (NIST SP 800-38D, 8.3). A
 key here belongs to one subject and seals each of the subject's fields once per write,
 so it stays far below.
+
+A stream (a backup) has a key of its own, used for nothing else, so its nonces are counted and not
+drawn: STREAM (Hoang, Reyhanitabar, Rogaway, Vizár: Online Authenticated-Encryption and its
+Nonce-Reuse Misuse-Resistance, CRYPTO 2015). The counter is the object's own.
 """
 
 import hmac
@@ -31,7 +35,15 @@ from vault.crypto.envelope import (
     write_envelope,
 )
 
-__all__ = ["DATA_KEY_BYTES", "KEY_SALT_BYTES", "DecryptError", "SubjectKey", "new_data_key"]
+__all__ = [
+    "DATA_KEY_BYTES",
+    "KEY_SALT_BYTES",
+    "DecryptError",
+    "StreamOpener",
+    "StreamSealer",
+    "SubjectKey",
+    "new_data_key",
+]
 
 DATA_KEY_BYTES = 32
 KEY_SALT_BYTES = 32
@@ -40,6 +52,12 @@ KEY_SALT_BYTES = 32
 # stored key salt) as salt, and these two `info` strings.
 _ENCRYPTION_INFO = b"\x04\x78DERIVEKEY"
 _COMMITMENT_INFO = b"COMMITKEY"
+# The same derivation for the keys of streams, kept apart by its own words.
+_STREAM_INFO = b"pdvault/stream/v1/encrypt"
+_STREAM_COMMITMENT_INFO = b"pdvault/stream/v1/commit"
+_COUNTER_BYTES = NONCE_BYTES - 1
+_MAX_CHUNKS = 1 << 32
+"""As for any one key of AES-GCM."""
 
 
 class SubjectKey:
@@ -115,6 +133,94 @@ class SubjectKey:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("keys are neither pickled nor copied")
+
+
+class _Stream:
+    """The key of one stream, and how far along it is.
+
+    Attributes:
+        commitment: 32 bytes, public: which key this is.
+    """
+
+    __slots__ = ("_aesgcm", "_at", "_is_over", "commitment")
+
+    def __init__(self, data_key: bytes, key_salt: bytes) -> None:
+        """Derive the key.
+
+        Raises:
+            ValueError: data key or salt is not 32 bytes.
+        """
+        if len(data_key) != DATA_KEY_BYTES or len(key_salt) != KEY_SALT_BYTES:
+            raise ValueError("data key or key salt of a wrong length")
+        self._aesgcm = AESGCM(_derive(data_key, key_salt, _STREAM_INFO))
+        self.commitment = _derive(data_key, key_salt, _STREAM_COMMITMENT_INFO)
+        self._at = 0
+        self._is_over = False
+
+    def _next_nonce(self, *, is_last: bool) -> bytes:
+        """The number of the chunk and whether it is the last: each nonce comes once."""
+        if self._is_over or self._at >= _MAX_CHUNKS:
+            raise ValueError("the stream is over")
+        nonce = self._at.to_bytes(_COUNTER_BYTES, "big") + bytes((is_last,))
+        self._at += 1
+        self._is_over = is_last
+        return nonce
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(...)"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("keys are neither pickled nor copied")
+
+
+class StreamSealer(_Stream):
+    """Seals the chunks of one stream, in order. A data key is for one stream only."""
+
+    __slots__ = ()
+
+    def seal(self, chunk: bytes, aad: bytes, *, is_last: bool) -> bytes:
+        """Ciphertext and tag of the next chunk.
+
+        Raises:
+            ValueError: the last chunk was sealed already, or there is no associated data.
+        """
+        if not aad:
+            raise ValueError("associated data is required")
+        return self._aesgcm.encrypt(self._next_nonce(is_last=is_last), chunk, aad)
+
+
+class StreamOpener(_Stream):
+    """Opens the chunks of one stream, in order."""
+
+    __slots__ = ()
+
+    @classmethod
+    def check(cls, data_key: bytes, *, key_salt: bytes, commitment: bytes) -> Self:
+        """The key, provided that it is the one that the stream commits to.
+
+        Raises:
+            DecryptError: it is another key, or a length is wrong.
+        """
+        if len(data_key) != DATA_KEY_BYTES or len(key_salt) != KEY_SALT_BYTES:
+            raise DecryptError
+        opener = cls(data_key, key_salt)
+        if not hmac.compare_digest(opener.commitment, commitment):
+            raise DecryptError
+        return opener
+
+    def open(self, sealed: bytes, aad: bytes, *, is_last: bool) -> bytes:
+        """The next chunk.
+
+        Raises:
+            DecryptError: it is not what was sealed in this place; the stream is of no more use.
+        """
+        if self._is_over:
+            raise DecryptError
+        try:
+            return self._aesgcm.decrypt(self._next_nonce(is_last=is_last), sealed, aad)
+        except InvalidTag:
+            self._is_over = True
+            raise DecryptError from None
 
 
 def new_data_key(random: Callable[[int], bytes] = secrets.token_bytes) -> tuple[bytes, bytes]:
