@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test soak check generate drift format lock clean
+.PHONY: help setup demo test soak bench bench-full check generate drift format lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,6 +27,15 @@ test: setup check  ## every check and every test, under 15 minutes on two cores
 
 soak: setup  ## the long runs and long faults
 	$(BIN)/python -m pytest -q -m soak
+
+# RECORD=1 keeps the result in docs/; BUSY=1 says that the machine had other work.
+BENCH := $(BIN)/python -m tests.bench $(if $(RECORD),--record) $(if $(BUSY),--busy)
+
+bench: setup  ## measure against the floor, Transit and COPY, about five minutes (RECORD=1 keeps it)
+	@$(BENCH)
+
+bench-full: setup  ## the same for longer, with 10^7 tokens and a soak, about an hour
+	@$(BENCH) --full
 
 check: setup drift  ## lint, types, generated code, policies
 	$(BIN)/ruff check .

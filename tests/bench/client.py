@@ -34,6 +34,7 @@ _OUTSTANDING = 900
 """Most calls on a gRPC connection; servers allow 1,000 streams."""
 _TICK_S = 0.002
 _LAST_ANSWERS_S = 12.0
+_DEADLINE_EXCEEDED = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ class Report:
         statuses: answers by status code (gRPC's or HTTP's).
         unsent: calls that were due (open loop) while every connection was full.
         p50_ms, p99_ms: of answers that succeeded.
-        other_p50_ms, other_p99_ms: of the others.
+        other_p50_ms, other_p99_ms: of refusals: others, but for those whose deadline had passed.
         cpu: CPU seconds by part, the client's own among them.
         checked, wrong: answers compared, and how many were not as expected.
     """
@@ -242,7 +243,7 @@ class Run:
                 self._times.append(taken)
                 if self._answers % self._order.check_every == 0:
                     self._samples.append((number, body))
-            else:
+            elif status != _DEADLINE_EXCEEDED:
                 self._other_times.append(taken)
         if self._stopped:
             if not self._under_way:

@@ -1,7 +1,8 @@
-"""Scenarios of cost: writing in bulk, observability, overload, workers, memory, start-up."""
+"""Scenarios of cost: observability, overload, workers, memory, start-up."""
 
 import dataclasses
 import json
+import os
 import socket
 import statistics
 import sys
@@ -9,52 +10,23 @@ import time
 from pathlib import Path
 from typing import Any
 
+import asyncpg
+import cryptography
+import grpc
+
 from tests.bench.children import Child
-from tests.bench.dataset import FIELD_TYPES, Order, Pools
+from tests.bench.dataset import Order, Pools
 from tests.bench.house import start_seconds
-from tests.bench.measure import Bench, Job, at, calls_per_s, items_per_s, median_ratio
+from tests.bench.measure import Bench, Job, at, calls_per_s, median_ratio
 from tests.bench.reveal import Jobs
 from tests.bench.usage import holds_port, resident_bytes
+from vault import __version__
 from vault.config_sections import ServerConfig
-from vault.embedded.postgres import OWNER
 
-BULK_SUBJECTS = 500
-_BULK_WRITERS = 4
 _OVERLOAD = 5
 _OVERLOAD_CONNECTIONS = 16
 _OVERLOAD_DEADLINE_S = 1.0
 _MB = 1024 * 1024
-
-
-def bulk(bench: Bench, orders: list[Order]) -> None:
-    """500 new subjects a call with five fields each, against COPY of the same in cleartext."""
-    pools = Pools(bench.house.pools)
-    subjects = BULK_SUBJECTS if bench.size.name != "tiny" else 20
-    job = Job.tokenize(
-        "vault", pools.tokenize("bulk", orders, subjects=subjects, new=True), _BULK_WRITERS
-    )
-    order = {
-        "url": bench.house.instance.postgres.url(OWNER),
-        "writers": _BULK_WRITERS,
-        "rows": subjects * len(FIELD_TYPES),
-        "seconds": bench.size.slice_s,
-        "warm": bench.size.warm_s,
-    }
-    ratios, vault, copied = [], [], []
-    with Child("copy", ("tests.bench.copy_client",), bench.house.folder) as child:
-        for _ in range(bench.size.rounds):
-            report = bench.run(job, bench.size.slice_s * 1.5)
-            bench.settle()
-            answer = child.ask(order, 60)
-            vault.append(report)
-            copied.append(answer["rows"] / answer["seconds"] / len(FIELD_TYPES))
-            ratios.append(items_per_s(report) / len(FIELD_TYPES) / (copied[-1] or 1))
-    bench.ratios["bulk_vs_copy"] = statistics.median(ratios)
-    bench.keep(f"bulk, {subjects} new subjects a call", {"vault": vault})
-    bench.scenarios[f"bulk, {subjects} new subjects a call"] |= {
-        "orders_per_s": round(statistics.median(items_per_s(r) / 5 for r in vault), 1),
-        "copy_orders_per_s": round(statistics.median(copied), 1),
-    }
 
 
 def observability(bench: Bench, jobs: Jobs) -> None:
@@ -186,8 +158,7 @@ def memory(bench: Bench, orders: list[Order]) -> None:
 
 def _touch(bench: Bench, pool: Path, people: list[Order]) -> None:
     calls = max(1, len(people) // 500)
-    for _ in range(3):
-        bench.run(Job("memory", pool, 2), 0.05 * calls + 0.2)
+    bench.run(Job("memory", pool, 2), 0.15 * calls + 0.2)
 
 
 def start_up(bench: Bench) -> None:
@@ -219,12 +190,6 @@ def is_open(port: int) -> bool:
 
 def machine() -> dict[str, object]:
     """What the run ran on."""
-    import asyncpg
-    import cryptography
-    import grpc
-
-    from vault import __version__
-
     model = ""
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
@@ -232,7 +197,7 @@ def machine() -> dict[str, object]:
             break
     return {
         "cpu": model,
-        "cores": len(__import__("os").sched_getaffinity(0)),
+        "cores": len(os.sched_getaffinity(0)),
         "load_before": Path("/proc/loadavg").read_text().split()[0],
         "python": sys.version.split()[0],
         "pdvault": __version__,

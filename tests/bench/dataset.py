@@ -53,8 +53,10 @@ def make_orders(count: int, seed: int = 1) -> list[Order]:
                     "王" + "".join(rng.choices(_GIVEN, k=2)),
                     f"138{rng.randrange(10**8):08}",
                     f"139{rng.randrange(10**8):08}",
-                    f"江苏省苏州市姑苏区春江路{rng.randrange(1, 900)}号{rng.randrange(1, 20)}幢"
-                    f"{rng.randrange(101, 2808)}室",
+                    (
+                        f"江苏省苏州市姑苏区春江路{rng.randrange(1, 900)}号{rng.randrange(1, 20)}幢"
+                        f"{rng.randrange(101, 2808)}室"
+                    ),
                     identity + mod_11_2.calc_check_digit(identity),
                 ),
             )

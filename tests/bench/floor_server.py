@@ -82,7 +82,7 @@ class Floor(tokens_pb2_grpc.TokenServiceServicer):
         self._key = AESGCM(KEY)
 
     async def Detokenize(  # noqa: N802 - the method's name
-        self, request: tokens_pb2.DetokenizeRequest, context: object
+        self, request: tokens_pb2.DetokenizeRequest, _: object
     ) -> tokens_pb2.DetokenizeResponse:
         tokens = [item.token for item in request.items]
         if len(tokens) == 1:

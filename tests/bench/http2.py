@@ -19,7 +19,7 @@ _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _DATA, _HEADERS, _RST, _SETTINGS, _PING, _GOAWAY, _WINDOW = 0, 1, 3, 4, 6, 7, 8
 _END_STREAM, _END_HEADERS, _ACK = 1, 4, 1
 _WINDOW_BYTES = 1 << 24
-_STATUS = b"grpc-status"
+_STATUS = b"\x0bgrpc-status"
 
 
 class GrpcConnection(asyncio.Protocol):
@@ -54,15 +54,16 @@ class GrpcConnection(asyncio.Protocol):
         self._send(_PREFACE + _frame(_SETTINGS, 0, 0, settings))
         self._send(_frame(_WINDOW, 0, 0, struct.pack(">I", _WINDOW_BYTES)))
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _: Exception | None) -> None:
         self.is_lost = True
         streams, self._streams = self._streams, {}
         for done, _ in streams.values():
             done(UNAVAILABLE, b"")
 
     def close(self) -> None:
+        # Not gently: TLS would wait for a farewell that gRPC does not send.
         if self._transport is not None:
-            self._transport.close()
+            self._transport.abort()
 
     def call(self, message: bytes, done: Done) -> None:
         """Sends one call; `done` is called once."""
@@ -134,7 +135,7 @@ class GrpcConnection(asyncio.Protocol):
         elif kind == _RST:
             self._end(stream, UNAVAILABLE)
         elif kind == _GOAWAY and self._transport is not None:
-            self._transport.close()
+            self._transport.abort()
 
     def _end(self, stream: int, status: int) -> None:
         found = self._streams.pop(stream, None)

@@ -19,7 +19,6 @@ from tests.bench.usage import cpu_seconds
 CONNECTIONS = 4
 """Most gRPC connections of a slice, as of a handful of client processes. Transit's HTTP/1.1
 takes one for each caller."""
-_SETTLE_S = 3.0
 _GLANCE_S = 0.12
 _QUIET = 0.3
 """Of one core, by all servers together: below it the slice before is over and done with."""
@@ -42,6 +41,8 @@ class Size:
     check_every: int
     growth_tokens: int = 0
     soak_s: float = 0.0
+    matrix_callers: tuple[int, ...] = (1, 16, 64)
+    settle_s: float = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,8 @@ class Bench:
         self.scenarios: dict[str, Any] = {}
         self.notes: list[str] = []
         self.checked = 0
+        self.calls: dict[str, int] = {}
+        """Measured calls that succeeded, by server."""
 
     def run(
         self, job: Job, seconds: float, *, warm: float | None = None, lenient: bool = False
@@ -115,6 +118,7 @@ class Bench:
                 f"by status {report.statuses}"
             )
         self.checked += report.checked
+        self.calls[job.server] = self.calls.get(job.server, 0) + report.good
         return report
 
     def rounds(
@@ -133,7 +137,7 @@ class Bench:
         pids = [self.house.instance.postgres.pid, self.house.instance.openbao.pid]
         pids += [child.pid for child, _ in self.house.servers.values()]
         known = [pid for pid in pids if pid]
-        until = time.monotonic() + _SETTLE_S
+        until = time.monotonic() + self.size.settle_s
         before = cpu_seconds(known)
         while time.monotonic() < until:
             time.sleep(_GLANCE_S)
@@ -199,9 +203,7 @@ def summary(reports: Sequence[Report]) -> dict[str, Any]:
             for part in reports[0].cpu
         },
         "client_cpu_share": round(
-            middle(
-                lambda report: report.cpu["client"] / (sum(report.cpu.values()) or 1.0)
-            ),
+            middle(lambda report: report.cpu["client"] / (sum(report.cpu.values()) or 1.0)),
             3,
         ),
         "rounds_fields_per_s": [round(items_per_s(report), 1) for report in reports],

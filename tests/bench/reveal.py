@@ -8,7 +8,6 @@ from tests.bench.house import RIVAL_KEY
 from tests.bench.measure import Bench, Job, at, calls_per_s, median_ratio, p50
 
 _SIZES = (1, 5, 100)
-_CALLERS = (1, 16, 64)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -111,7 +110,7 @@ def matrix(bench: Bench, jobs: Jobs) -> None:
 
     def fill(server: str, scenario: str) -> None:
         for size in _SIZES:
-            for callers in _CALLERS:
+            for callers in bench.size.matrix_callers:
                 job = dataclasses.replace(jobs.detok[size], server=server, callers=callers)
                 name = f"{size} x {callers}"
                 bench.keep(scenario, {name: [bench.run(job, seconds)]})

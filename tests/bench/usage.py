@@ -67,9 +67,7 @@ class Meter:
         self._before = {name: cpu_seconds(pids) for name, pids in self._parts.items()}
 
     def read(self) -> dict[str, float]:
-        return {
-            name: cpu_seconds(pids) - self._before[name] for name, pids in self._parts.items()
-        }
+        return {name: cpu_seconds(pids) - self._before[name] for name, pids in self._parts.items()}
 
 
 def _ticks(pid: int, *, waited: bool) -> int:

@@ -1,4 +1,4 @@
-"""This service as a process of its own, or the same build without its observability.
+"""The service as a process of its own, or the same build without its observability.
 
     python -m tests.bench.vault_server CONFIG (whole | bare)
 
@@ -66,7 +66,7 @@ class _SilentTracer(Tracer):
         super().__init__(lambda _: None)
         self._trip = _SilentTrip()
 
-    def call(self, name: str, traceparent: str | None = None) -> CallTrace:
+    def call(self, name: str, _: str | None = None) -> CallTrace:
         return _SilentCall(
             name,
             trace_id=bytes(16),
@@ -77,7 +77,7 @@ class _SilentTracer(Tracer):
             submit=lambda _: None,
         )
 
-    def trip(self, name: str, calls: Sequence[CallTrace]) -> TripTrace:
+    def trip(self, *_: object) -> TripTrace:
         return self._trip
 
 
