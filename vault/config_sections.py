@@ -43,6 +43,15 @@ class ServerConfig:
     reflection: Annotated[
         bool, Setting("Let clients ask for the list of services and messages.")
     ] = False
+    workers: Annotated[
+        int,
+        Setting(
+            "Processes that share the port. Each has caches, queues and connections of its own, so "
+            "that all limits here are for each. More than one pays on more than two cores.",
+            low=1,
+            high=64,
+        ),
+    ] = 1
     drain_seconds: Annotated[
         float,
         Setting("How long calls may finish after a stop signal.", unit="seconds", low=0, high=600),

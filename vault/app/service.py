@@ -349,6 +349,7 @@ class Service:
                 client_ca=config.server.client_ca,
                 reflection=config.server.reflection,
                 max_message_bytes=_TRANSPORT_FACTOR * limits.request_bytes,
+                shares_port=config.server.workers > 1,
             ),
             boundary=boundary,
             methods=[*services.methods(), *auditing.methods(), *custody],

@@ -218,6 +218,9 @@ COMMANDS: tuple[Command, ...] = (
             "Refuses to start on any unsafe or inconsistent setting and names all of them. Logs "
             "are JSON on stderr. SIGHUP reads the policies again; SIGTERM or Ctrl-C takes no more "
             "calls, lets those at work end, and exits with 0.\n\n"
+            "With server.workers above 1 it supervises that many processes on one port: one that "
+            "dies is started again; SIGUSR2 replaces each in turn, without a failed call, for "
+            "instance after a change of the configuration.\n\n"
             "docs/configuration.md explains each setting, deploy/pdvault.example.toml is a start."
         ),
         options=(

@@ -9,7 +9,9 @@ from vault.app.checks import load_rules
 from vault.app.service import Service
 from vault.cli.output import DONE, emit
 from vault.cli.running import run_service
+from vault.cli.workers import supervise
 from vault.config import load_config
+from vault.telemetry.kinds import NO_WORDS
 from vault.telemetry.logs import Logging
 
 
@@ -22,6 +24,9 @@ def run(args: argparse.Namespace) -> int:
         bundle = load_rules(config.policy.directory)
         emit(f"{args.config}: sound; policies: sound, digest {bundle.digest.hex()[:12]}")
         return DONE
+    if config.server.workers > 1:
+        with Logging(level=config.telemetry.log_level, words=lambda: NO_WORDS):
+            return uvloop.run(supervise(args.config, config))
     service = Service(config)
     with Logging(level=config.telemetry.log_level, words=service.words):
         return uvloop.run(run_service(service, on_ready=lambda: None))

@@ -31,6 +31,7 @@ class ServerSettings:
         port: 0 for any free one.
         max_message_bytes: larger messages are cut off by the transport, before memory
             is set aside for them; above the boundary's own limit, which explains itself.
+        shares_port: with the other workers of one supervisor, which keeps strangers off it.
     """
 
     listen_address: str
@@ -40,6 +41,7 @@ class ServerSettings:
     client_ca: Path
     reflection: bool
     max_message_bytes: int
+    shares_port: bool = False
 
 
 class GrpcServer:
@@ -176,6 +178,6 @@ def _options(settings: ServerSettings) -> list[tuple[str, int]]:
         ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 20_000),
-        # A second process on our port would take half the calls: refuse to share it.
-        ("grpc.so_reuseport", 0),
+        # A second process on our port would take half the calls: only workers share it.
+        ("grpc.so_reuseport", int(settings.shares_port)),
     ]
