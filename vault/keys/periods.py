@@ -1,4 +1,4 @@
-"""How long a version of a key is to serve: crypto-periods after NIST SP 800-57 part 1 rev. 5, 5.3.6.
+"""How long a version of a key is to serve: crypto-periods (NIST SP 800-57 part 1 r. 5, 5.3.6).
 
 Pure. The periods in force come from the configuration; what is recommended is here.
 """

@@ -1,4 +1,4 @@
-"""Jobs, their parts, and who works on them: `key_jobs` and `key_job_parts`, with the custodians' login.
+"""Jobs, their parts, and who works on them: `key_jobs`, `key_job_parts`; custodians' login.
 
 Guarantees: a part is leased to one process at a time; a batch is noted in the transaction that
 moved its rows (`advance`) or not at all; a lease that ran out and was given to
@@ -6,7 +6,7 @@ another process can't be advanced any more. Leaves to `vault.service.jobs`: what
 """
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection
 
 import asyncpg
 
@@ -147,10 +147,10 @@ class JobStore:
         found = [await self.find(TenantId(row["tenant"]), row["job_id"]) for row in rows]
         return [job for job in found if job is not None]
 
-    async def lease(self, owner: uuid.UUID) -> tuple[Job, Lease] | None:
+    async def lease(self, owner: uuid.UUID, kinds: Collection[JobKind]) -> tuple[Job, Lease] | None:
         """A part to work on, of the job that was served the longest ago."""
         async with self._database.connection() as connection:
-            picked = await connection.fetchrow(QUERIES["pick_job"])
+            picked = await connection.fetchrow(QUERIES["pick_job"], list(kinds))
             if picked is None:
                 return None
             tenant, job_id = TenantId(picked["tenant"]), picked["job_id"]
@@ -204,10 +204,10 @@ class JobStore:
         async with self._database.connection() as connection:
             await connection.execute(QUERIES["stall_job"], job.tenant, job.job_id, seconds)
 
-    async def conduct(self, owner: uuid.UUID) -> Job | None:
+    async def conduct(self, owner: uuid.UUID, kinds: Collection[JobKind]) -> Job | None:
         """A job whose phase is over; until `enter`, `end` or `let_go` it is this process's."""
         async with self._database.connection() as connection:
-            row = await connection.fetchrow(QUERIES["conduct_job"], owner, CONDUCT_S)
+            row = await connection.fetchrow(QUERIES["conduct_job"], owner, CONDUCT_S, list(kinds))
         return None if row is None else await self.find(TenantId(row["tenant"]), row["job_id"])
 
     async def enter(self, job: Job, phase: Phase, owner: uuid.UUID) -> bool:

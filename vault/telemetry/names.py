@@ -26,6 +26,13 @@ RPC_PROVE_CONSISTENCY: Final = "vault.v1.AuditService/ProveConsistency"
 RPC_EXPORT_ENTRIES: Final = "vault.v1.AuditService/ExportEntries"
 RPC_GET_BUNDLE: Final = "vault.v1.PolicyService/GetBundle"
 RPC_RELOAD_BUNDLE: Final = "vault.v1.PolicyService/ReloadBundle"
+KEY_RPCS: Final = frozenset(
+    f"vault.v1.KeyService/{name}"
+    for name in (
+        *("GetKeyStatus", "RotateKey", "WatchJob", "ListJobs", "ControlJob", "VerifyRootVersions"),
+        *("RequestAct", "ListActRequests", "ApproveAct", "WithdrawAct", "CarryOutAct"),
+    )
+) | {"vault.v1.SubjectService/EraseSubject", "vault.v1.SubjectService/GetErasure"}
 RPC_OTHER: Final = "other"
 """A method that the service does not have: its name is foreign text."""
 RPCS: Final = frozenset(
@@ -41,6 +48,7 @@ RPCS: Final = frozenset(
         RPC_EXPORT_ENTRIES,
         RPC_GET_BUNDLE,
         RPC_RELOAD_BUNDLE,
+        *KEY_RPCS,
         RPC_OTHER,
     }
 )
@@ -75,15 +83,21 @@ STAGES: Final = frozenset(
 TRIP_POSTGRES_LOAD: Final = "postgres.load"
 TRIP_POSTGRES_RESOLVE: Final = "postgres.resolve"
 TRIP_POSTGRES_CASE: Final = "postgres.case"
+TRIP_POSTGRES_USES: Final = "postgres.uses"
 TRIP_POSTGRES_WRITE: Final = "postgres.write"
 TRIP_POSTGRES_COMMIT: Final = "postgres.commit"
 TRIP_TRANSIT_UNWRAP: Final = "transit.unwrap"
 TRIP_TRANSIT_WRAP: Final = "transit.wrap"
+TRIP_KEYS_MOVE: Final = "keys.move"
+TRIP_KEYS_PHASE: Final = "keys.phase"
 TRIPS: Final = frozenset(
     {
+        TRIP_KEYS_MOVE,
+        TRIP_KEYS_PHASE,
         TRIP_POSTGRES_LOAD,
         TRIP_POSTGRES_RESOLVE,
         TRIP_POSTGRES_CASE,
+        TRIP_POSTGRES_USES,
         TRIP_POSTGRES_WRITE,
         TRIP_POSTGRES_COMMIT,
         TRIP_TRANSIT_UNWRAP,
@@ -239,6 +253,11 @@ WITNESS_OUTCOMES: Final = frozenset(
     }
 )
 """`vault.audit.witness.Fault`, and success."""
+KEY_KINDS: Final = frozenset({"root", "index", "signing", "subject"})
+KEY_ALARMS: Final = frozenset({"overdue", "job_stuck", "job_failed", "near_limit", "schedule"})
+"""`vault.service.schedule.KeyAlarm`."""
+_KIND = ("kind", Code(KEY_KINDS))
+_TENANT = ("tenant", Known("tenants"))
 
 CALLS: Final = Metric(
     "pdvault.calls",
@@ -356,6 +375,47 @@ WITNESS_LAG: Final = Metric(
     "gauge",
     "how long published leaves have waited for a witnessed checkpoint; 0 when none do",
 )
+KEY_JOB_ROWS: Final = Metric(
+    "pdvault.key.job.rows",
+    "{row}",
+    "counter",
+    "rows that this process moved to another version of a key, or could not move",
+    (_TENANT, _KIND, ("outcome", Code(frozenset({"moved", "failed"})))),
+)
+KEY_JOB_LEFT: Final = Metric(
+    "pdvault.key.job.left", "{row}", "gauge", "rows that jobs have yet to move", (_TENANT, _KIND)
+)
+KEY_JOB_RATE: Final = Metric(
+    "pdvault.key.job.rate",
+    "{row}/s",
+    "gauge",
+    "rows a second that all processes move now",
+    (_TENANT, _KIND),
+)
+KEY_AGE: Final = Metric(
+    "pdvault.key.age", "s", "gauge", "age of a key's newest version", (_TENANT, _KIND)
+)
+KEY_DUE: Final = Metric(
+    "pdvault.key.due",
+    "s",
+    "gauge",
+    "time until a key's rotation is due; negative when it is overdue",
+    (_TENANT, _KIND),
+)
+KEY_USES: Final = Metric(
+    "pdvault.key.uses",
+    "{use}",
+    "gauge",
+    "the most seals that any subject's key was charged with; 2^32 is the end",
+    (_TENANT,),
+)
+KEY_ALARM: Final = Metric(
+    "pdvault.key.alarm",
+    "1",
+    "gauge",
+    "1 for each alarm about keys that is on",
+    (_TENANT, _KIND, ("alarm", Code(KEY_ALARMS))),
+)
 METRICS: Final = (
     CALLS,
     CALL_DURATION,
@@ -383,6 +443,13 @@ METRICS: Final = (
     LOG_ALARM,
     WITNESS_REQUESTS,
     WITNESS_LAG,
+    KEY_JOB_ROWS,
+    KEY_JOB_LEFT,
+    KEY_JOB_RATE,
+    KEY_AGE,
+    KEY_DUE,
+    KEY_USES,
+    KEY_ALARM,
 )
 
 # --- Fields of log lines -------------------------------------------------------------
@@ -394,7 +461,7 @@ STATES: Final = (
 )
 LOG_FIELDS: Final[dict[str, Kind]] = {
     "address": OperatorText(),
-    "alarm": Code(LOG_ALARMS),
+    "alarm": Code(LOG_ALARMS | KEY_ALARMS),
     "attempt": _COUNT,
     "bundle": HexId(64),
     "call_id": HexId(32),
@@ -404,6 +471,8 @@ LOG_FIELDS: Final[dict[str, Kind]] = {
     "duration_ms": Number(),
     "entry_id": HexId(32),
     "file": OperatorText(),
+    "job": HexId(32),
+    "kind": Code(KEY_KINDS),
     "leaf": _COUNT,
     "line": _COUNT,
     "port": _COUNT,

@@ -52,3 +52,7 @@ grant select, insert, update on key_jobs, key_job_parts to pdvault_custodian;
 -- Rows by the root version that they need, in order of their ids: what a rotation walks along.
 drop index subject_keys_by_root;
 create index subject_keys_by_root on subject_keys (tenant, root_version, subject_id, key_version);
+
+-- What status looks for: the oldest key, and keys that were used a great deal.
+create index subject_keys_by_age on subject_keys (tenant, created_at);
+create index subject_keys_by_uses on subject_keys (tenant, uses) where uses >= 1048576;

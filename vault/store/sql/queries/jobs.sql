@@ -82,7 +82,7 @@ update key_jobs set rows_per_second = $3 where tenant = $1 and job_id = $2 and e
 -- name: pick_job
 -- The job with a part to do that was served the longest ago.
 select j.tenant, j.job_id from key_jobs as j
-where j.state = 'running' and (j.waits_until is null or j.waits_until <= now())
+where j.state = 'running' and j.kind = any($1::text[]) and (j.waits_until is null or j.waits_until <= now())
     and exists (
         select from key_job_parts as p
         where p.tenant = j.tenant and p.job_id = j.job_id and not p.is_done
@@ -148,7 +148,7 @@ select count(distinct owner)::int from key_job_parts where tenant = $1 and job_i
 -- Takes hold, as process $1 for $2 seconds, of a job whose phase is over.
 with ready as (
     select j.tenant, j.job_id from key_jobs as j
-    where j.state = 'running' and (j.waits_until is null or j.waits_until <= now())
+    where j.state = 'running' and j.kind = any($3::text[]) and (j.waits_until is null or j.waits_until <= now())
         and (j.conducted_until is null or j.conducted_until <= now())
         and not exists (
             select from key_job_parts as p where p.tenant = j.tenant and p.job_id = j.job_id and not p.is_done
