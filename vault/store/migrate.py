@@ -7,7 +7,7 @@ is never edited: a checksum that differs stops everything.
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
@@ -18,7 +18,7 @@ from vault.store.database import translated
 from vault.store.queries import QUERIES
 
 _FILE = re.compile(r"^(\d{4})_(pre|post)_[a-z0-9_]+\.sql$")
-_LOCK = 0x7064_7661_756C_7401
+MIGRATION_LOCK = 0x7064_7661_756C_7401
 """Advisory lock of migrations: the bytes of `pdvault` and 1."""
 
 _BOOTSTRAP = """
@@ -28,6 +28,8 @@ create table if not exists schema_migrations (
     applied_at timestamptz not null default now()
 )
 """
+
+_APPLIED = "insert into schema_migrations (name, checksum) values ($1, $2)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ async def migrate(
         connection = await asyncpg.connect(owner_url, timeout=10)
         try:
             await connection.execute("set lock_timeout = '10s'; set statement_timeout = '10min'")
-            await connection.execute("select pg_advisory_lock($1)", _LOCK)
+            await connection.execute("select pg_advisory_lock($1)", MIGRATION_LOCK)
             if not dry_run:
                 await connection.execute(_BOOTSTRAP)
             pending = await _pending(connection)
@@ -83,14 +85,35 @@ async def migrate(
                 progress(migration.name)
                 async with connection.transaction():
                     await connection.execute(migration.sql)
-                    await connection.execute(
-                        "insert into schema_migrations (name, checksum) values ($1, $2)",
-                        migration.name,
-                        migration.checksum,
-                    )
+                    await connection.execute(_APPLIED, migration.name, migration.checksum)
             return [migration.name for migration in pending]
         finally:
             await connection.close()
+
+
+async def apply_in_transaction(
+    connection: asyncpg.Connection, names: Sequence[tuple[str, str]]
+) -> None:
+    """Applies exactly these migrations, in the caller's transaction, to an empty database.
+
+    Args:
+        connection: of the owner.
+        names: (name, checksum) of each, in order.
+
+    Raises:
+        VaultError: INTERNAL: this release has another of that name, or none.
+        asyncpg.PostgresError: one fails.
+    """
+    ours = {migration.name: migration for migration in migrations()}
+    for name, checksum in names:
+        if name not in ours or ours[name].checksum != checksum:
+            raise VaultError(
+                Reason.INTERNAL, f"migration {name} of the backup is not one of this release"
+            )
+    await connection.execute(_BOOTSTRAP)
+    for name, checksum in names:
+        await connection.execute(ours[name].sql)
+        await connection.execute(_APPLIED, name, checksum)
 
 
 async def check_migrated(connection: asyncpg.Connection) -> None:

@@ -43,7 +43,7 @@ create table audit_ended_logs (
     root bytea not null check (octet_length(root) = 32),
     note text not null,
     -- How many leaves the log that follows has taken over, and its name.
-    kept bigint not null check (kept between 0 and size),
+    kept bigint not null check (kept >= 0),
     next_origin text not null check (next_origin <> origin),
     entry_id uuid not null,
     ended_at timestamptz not null default now()

@@ -81,3 +81,105 @@ where state in ('unfinished', 'kept')
     and keep_until > $2
     and taken_at <= $2
     and ($1::timestamptz is null or coalesce(covers_until, 'infinity') >= $1);
+
+-- name: lock_dumped
+-- Keeps months from going to files, and migrations from changing tables, while a dump is read. Before the snapshot
+-- is taken, which the first query after it does.
+lock table schema_migrations, audit_entries in access share mode;
+
+-- name: dumped_tables
+-- What holds rows: tables and partitions, where their rows belong, and their columns in order.
+select
+    c.relname as name,
+    coalesce(p.relname, c.relname) as parent,
+    (
+        select array_agg(a.attname order by a.attnum) from pg_attribute as a
+        where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''
+    ) as columns
+from pg_class as c
+left join pg_inherits as i on i.inhrelid = c.oid
+left join pg_class as p on p.oid = i.inhparent
+where c.relnamespace = 'public'::regnamespace and c.relkind = 'r' and c.relname <> 'schema_migrations'
+order by parent, name;
+
+-- name: dump_facts
+-- The moment of the snapshot, and what the log was at it.
+select
+    now() as taken_at,
+    current_setting('server_version') as postgres,
+    (select coalesce(max(leaf_index) + 1, 0) from audit_leaves) as leaves,
+    coalesce((select note from audit_checkpoints order by size desc limit 1), '') as checkpoint,
+    (select ledger_index from ledger_applied order by ledger_index desc limit 1) as ledger_index,
+    (select hash from ledger_applied order by ledger_index desc limit 1) as ledger_hash,
+    (select coalesce(sum(greatest(c.reltuples, 0)), 0)::bigint from pg_class as c
+        where c.relnamespace = 'public'::regnamespace and c.relkind = 'r') as about_rows,
+    pg_database_size(current_database()) as about_bytes;
+
+-- name: count_relations
+-- Whatever is in the schema; nothing may be, in a database that a backup goes into.
+select count(*) from pg_class where relnamespace = 'public'::regnamespace;
+
+-- name: make_restore_functions
+-- For this session only: nothing of them stays.
+create function pg_temp.restore_begin() returns void language plpgsql as $$
+declare
+    one record;
+begin
+    create temp table restore_triggers on commit drop as
+    select c.relname as relation, t.tgname as name
+    from pg_trigger as t
+    join pg_class as c on c.oid = t.tgrelid
+    where c.relnamespace = 'public'::regnamespace and not t.tgisinternal and t.tgenabled = 'O'
+        and t.tgparentid = 0;
+    for one in select relation, name from restore_triggers loop
+        execute format('alter table public.%I disable trigger %I', one.relation, one.name);
+    end loop;
+    for one in
+        select relname from pg_class
+        where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') and not relispartition
+            and relname <> 'schema_migrations'
+    loop
+        execute format('truncate table public.%I', one.relname);
+    end loop;
+end
+$$;
+create function pg_temp.restore_month(part text) returns void language plpgsql as $$
+declare
+    first_day timestamp := to_timestamp(right(part, 7), 'YYYY_MM')::timestamp;
+begin
+    if part !~ '^audit_entries_[0-9]{4}_[0-9]{2}$' then
+        raise exception 'not a month of the log';
+    end if;
+    if to_regclass('public.' || part) is null then
+        execute format(
+            'create table public.%I partition of public.audit_entries for values from (%L) to (%L)',
+            part, first_day at time zone 'UTC', (first_day + interval '1 month') at time zone 'UTC'
+        );
+    end if;
+end
+$$;
+create function pg_temp.restore_end() returns void language plpgsql as $$
+declare
+    one record;
+begin
+    for one in select relation, name from restore_triggers loop
+        execute format('alter table public.%I enable trigger %I', one.relation, one.name);
+    end loop;
+end
+$$;
+
+-- name: restore_begin
+-- Empties what the migrations filled, and lets rows in without triggers.
+select pg_temp.restore_begin();
+
+-- name: restore_month
+-- A partition for a month of the log, as migrations and the sequencer make it.
+select pg_temp.restore_month($1);
+
+-- name: restore_end
+-- Triggers as they were.
+select pg_temp.restore_end();
+
+-- name: analyze_all
+-- Statistics for the planner, which a dump does not hold.
+analyze;

@@ -9,4 +9,4 @@ where ref_digest = any($1::bytea[]);
 insert into case_refs (ref_digest, tenant, index_key_version, case_id)
 values ($1, $2, $3, $4)
 on conflict do nothing
-returning ref_digest, tenant, case_id;
+returning ref_digest, tenant;

@@ -18,12 +18,39 @@ values ($1, $2, $3, $4)
 on conflict do nothing
 returning ref_digest, tenant;
 
+-- name: current_keys
+-- The newest data key of each of these subjects, and the live index keys of these tenants.
+select null::text as tenant, subject_id, max(key_version) as key_version
+from subject_keys
+where subject_id = any($1::uuid[])
+group by subject_id
+union all
+select tenant, null::uuid, key_version
+from tenant_keys
+where tenant = any($2::text[]) and kind = 'index' and is_live;
+
+-- name: commit_without_waiting
+-- This transaction may be lost in a crash, unless a later one that waited was not.
+set local synchronous_commit = off;
+
+-- name: reserve_uses
+-- Charges a key with seals to come, unless that is more than the limit.
+update subject_keys set uses = uses + $3
+where subject_id = $1 and key_version = $2 and uses <= $4 - $3
+returning subject_id, key_version, uses;
+
+-- name: key_versions
+-- The keys that these subjects have.
+select subject_id, key_version
+from subject_keys
+where subject_id = any($1::uuid[]);
+
 -- name: find_tenant_keys
--- A tenant's index keys, newest first.
-select key_version, wrapped, root_version, commitment
+-- A tenant's index keys, the oldest first.
+select key_version, wrapped, root_version, commitment, is_live
 from tenant_keys
 where tenant = $1 and kind = 'index'
-order by key_version desc;
+order by key_version;
 
 -- name: claim_tenant_key
 -- Stores a tenant's first index key, unless another process was first.

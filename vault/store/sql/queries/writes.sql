@@ -1,9 +1,9 @@
 -- name: claim_write
 -- Takes an idempotency key, unless a write with it was done.
-insert into writes (key_digest, tenant, request_digest, outcome)
-values ($1, $2, $3, $4)
+insert into writes (key_digest, tenant, request_digest, index_key_version, outcome)
+values ($1, $2, $3, $4, $5)
 on conflict do nothing
-returning key_digest;
+returning key_digest, tenant;
 
 -- name: find_writes
 -- What was done under these idempotency keys.
