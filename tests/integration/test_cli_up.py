@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.pdvault_up import is_alive, run, start, up
+from tests.support.trace_store import TraceStoreProcess
 
 VALUES = {"person_name": "张伟", "phone": "13812345678"}
 
@@ -93,6 +94,11 @@ def test_commands_play_together(running):
         assert "reveal-full" in shown.stdout
         assert "vault.v1.TokenService/Detokenize " in shown.stdout
         assert "\x1b" not in shown.stdout
+    with TraceStoreProcess("tempo", Path(running.facts["spans"])) as store:
+        found = run(
+            "audit", "show", entries[2]["trace_id"], *auditor, "--trace-store", store.address
+        )
+    assert shown.stdout == found.stdout
     assert 1 == run("audit", "show", "0" * 32, *auditor).returncode
 
 

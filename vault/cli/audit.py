@@ -3,12 +3,10 @@
 import argparse
 import base64
 import dataclasses
-import datetime as dt
 import itertools
 import os
 import re
-import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from vault.cli.audit_filters import add_times, entry_filters
@@ -16,13 +14,12 @@ from vault.cli.audit_words import item_words, short_caller, verdict_words
 from vault.cli.connection import connect
 from vault.cli.output import DONE, USAGE, CommandError, emit, emit_json, say
 from vault.cli.tables import show_facts, show_table
+from vault.cli.trace_store import TraceStore
 from vault.cli.waterfall import waterfall
 from vault.client import Entry, Reason, VaultClient
-from vault.telemetry.span_file import gaps, read_spans, span_tree
+from vault.telemetry.span_file import StoredSpan, gaps, read_spans, span_tree
 
 _HEX = re.compile(r"[0-9a-f]{32}")
-_ID_WINDOW = dt.timedelta(seconds=2)
-"""An entry id holds its time to the millisecond; ids of a burst may run a little ahead."""
 _MAX_PAGE = 500
 
 
@@ -55,7 +52,7 @@ def show(args: argparse.Namespace) -> int:
     wanted = args.id.lower().replace("-", "")
     if not _HEX.fullmatch(wanted):
         raise CommandError("an entry id or a trace id is 32 hex digits", code=USAGE)
-    spans = args.spans or os.environ.get("PDVAULT_SPANS")
+    source = _span_source(args)
     with connect(args) as vault:
         entries = _find(vault, wanted)
     if not entries:
@@ -68,8 +65,9 @@ def show(args: argparse.Namespace) -> int:
             emit_json(as_json(entry))
         else:
             _show_entry(entry)
-    if spans and not args.json:
-        _show_spans(Path(spans), entries)
+    if source is not None and not args.json:
+        name, read = source
+        _show_spans(name, read(entries[0].trace_id), entries)
     return DONE
 
 
@@ -98,16 +96,8 @@ def as_json(entry: Entry) -> dict[str, object]:
 
 def _find(vault: VaultClient, wanted: str) -> list[Entry]:
     """The entry with that id, or all entries of that trace, oldest first."""
-    number = uuid.UUID(wanted)
-    if number.version == 7:  # noqa: PLR2004  entry ids are of this version (RFC 9562)
-        time = dt.datetime.fromtimestamp((number.int >> 80) / 1000, dt.UTC)
-        window = vault.list_entries(
-            since=time - _ID_WINDOW, until=time + _ID_WINDOW, page_size=_MAX_PAGE
-        )
-        for entry in window:
-            if entry.entry_id == wanted:
-                return [entry]
-    return list(vault.list_entries(trace_id=wanted))[::-1]
+    found = list(vault.list_entries(entry_id=wanted))
+    return found or list(vault.list_entries(trace_id=wanted))[::-1]
 
 
 def _row(entry: Entry) -> tuple[str, ...]:
@@ -161,14 +151,29 @@ def _show_entry(entry: Entry) -> None:
         )
 
 
-def _show_spans(path: Path, entries: Sequence[Entry]) -> None:
-    trace_id = entries[0].trace_id
+def _span_source(
+    args: argparse.Namespace,
+) -> tuple[str, Callable[[str], list[StoredSpan]]] | None:
+    """Where spans are read from, by name; None if nothing was named."""
+    store = args.trace_store or os.environ.get("PDVAULT_TRACE_STORE")
+    if store:
+        ca_file = args.trace_store_ca or os.environ.get("PDVAULT_TRACE_STORE_CA")
+        found = TraceStore(store, ca_file=Path(ca_file) if ca_file else None, seconds=args.timeout)
+        return "the trace store", found.spans
+    spans = args.spans or os.environ.get("PDVAULT_SPANS")
+    if not spans:
+        return None
+    path = Path(spans)
     if not path.exists():
         raise CommandError(f"{path}: no such file", hint="telemetry.span_file says where it lies")
-    spans = read_spans(path, trace_id)
+    return str(path), lambda trace_id: read_spans(path, trace_id)
+
+
+def _show_spans(source: str, spans: Sequence[StoredSpan], entries: Sequence[Entry]) -> None:
+    trace_id = entries[0].trace_id
     lines = waterfall(span_tree(spans, trace_id))
     if not lines:
-        say(f"{path} has no spans of this trace (yet, or any more)")
+        say(f"{source} has no spans of this trace (yet, or any more)")
         return
     emit("where the time went; [name] and ~ is a round trip shared with other calls")
     for line in lines:

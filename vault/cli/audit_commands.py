@@ -91,8 +91,9 @@ AUDIT_COMMANDS: tuple[Command, ...] = (
         audience=Audience.AUDITOR,
         summary="one entry, or all of one trace, in full, with its span tree",
         details=(
-            "The span tree shows where the call's time went. It is read from the vault's span file "
-            "(telemetry.span_file) on this machine, and is no evidence: the entry is."
+            "The span tree shows where the call's time went, and is no evidence: the entry is. It "
+            "is read from a trace store if one is named (Jaeger from 2.0, Tempo), or else from the "
+            "vault's span file (telemetry.span_file) on this machine."
         ),
         options=(
             Option(flags=("id",), help="An entry id or a trace id, 32 hex digits."),
@@ -102,9 +103,29 @@ AUDIT_COMMANDS: tuple[Command, ...] = (
                 read=Path,
                 help="The vault's span file. Without it: $PDVAULT_SPANS, or no tree.",
             ),
+            Option(
+                flags=("--trace-store",),
+                value="URL",
+                help=(
+                    "A trace store's query address, such as http://jaeger:16686 or "
+                    "http://tempo:3200. Without it: $PDVAULT_TRACE_STORE."
+                ),
+            ),
+            Option(
+                flags=("--trace-store-ca",),
+                value="FILE",
+                read=Path,
+                help=(
+                    "The CA of an https:// trace store, PEM. Without it: $PDVAULT_TRACE_STORE_CA, "
+                    "or the CAs of the system."
+                ),
+            ),
             *REMOTE,
         ),
-        example="pdvault audit show --client state/certs/auditor --spans state/spans.jsonl ID",
+        example=(
+            "pdvault audit show --client state/certs/auditor --spans state/spans.jsonl ID\n"
+            "pdvault audit show --trace-store https://tempo.example:3200 --trace-store-ca ca.crt ID"
+        ),
         run="vault.cli.audit:show",
     ),
     Command(

@@ -22,8 +22,8 @@ stderr; with `--json`, stdout holds JSON only. Colours appear only on a terminal
 | 2 | wrong usage |
 | 130 | interrupted |
 
-`$PDVAULT_ADDRESS`, `$PDVAULT_CLIENT` and `$PDVAULT_SPANS` stand in for `--address`, `--client` and
-`--spans`.
+`$PDVAULT_ADDRESS`, `$PDVAULT_CLIENT`, `$PDVAULT_SPANS`, `$PDVAULT_TRACE_STORE` and
+`$PDVAULT_TRACE_STORE_CA` stand in for the options of these names.
 """
 
 
