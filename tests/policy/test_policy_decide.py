@@ -146,7 +146,12 @@ SERVICES = {
     },
     "vault.v1.AuditService": {"vault/auditor"},
     "vault.v1.PolicyService": {"vault/auditor", "vault/policy-owner"},
-    "vault.v1.KeyService": {"vault/custodian-1", "vault/custodian-2", "vault/policy-owner"},
+    "vault.v1.KeyService": {
+        "vault/custodian-1",
+        "vault/custodian-2",
+        "vault/policy-owner",
+        "vault/operator",
+    },
     "vault.v1.SubjectService": {"shop/privacy"},
     "vault.v1.OtherService": set(),
 }

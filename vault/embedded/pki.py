@@ -38,6 +38,7 @@ CLIENTS = {
     "custodian-2": "/vault/custodian-2",
     "auditor": "/vault/auditor",
     "policy-owner": "/vault/policy-owner",
+    "operator": "/vault/operator",
     "other-order": "/other/order",
     "other-shipping": "/other/shipping",
 }

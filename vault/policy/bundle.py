@@ -113,6 +113,16 @@ class Bundle:
         return self._rules.directory.roles
 
     @property
+    def services(self) -> Mapping[str, frozenset[str]]:
+        """Who may call which: name of the gRPC service -> the ids that it takes."""
+        return self._rules.directory.services
+
+    @property
+    def file_names(self) -> tuple[str, ...]:
+        """Of the files that `read_file` gives, sorted."""
+        return tuple(sorted(self._contents))
+
+    @property
     def case_kinds(self) -> Mapping[str, str]:
         """What a call may be about: kind -> description."""
         return self._rules.case_kinds

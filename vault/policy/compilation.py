@@ -165,6 +165,18 @@ def _check_schema(text: str, faults: Faults) -> bool:
     return True
 
 
+def named_callers(contents: Mapping[str, bytes]) -> frozenset[str]:
+    """The callers whom a sound bundle's policies name, one by one."""
+    return frozenset(
+        name
+        for file in contents
+        if file.endswith(".cedar")
+        for statement in cut(file, contents[file].decode())
+        for kind, name in _literals(parse_policy(statement.text))
+        if kind == "Caller"
+    )
+
+
 def _error_line(text: str, error: str, *, parse: Callable[[str], object] = parse_policy) -> int:
     """Lines between the start of a text and its fault, which Cedar does not tell.
 

@@ -10,6 +10,7 @@ from vault.policy.compilation import compile_engine
 from vault.policy.document import read_document
 from vault.policy.engine import Engine
 from vault.policy.entities import Graph, build_graph, reference, uid
+from vault.policy.exclusion import check_erasers, check_exclusion
 from vault.policy.faults import BundleError, Faults
 from vault.policy.rules import Rules, read_rules
 
@@ -28,6 +29,8 @@ def load_bundle(directory: Path) -> Bundle:
         if document is not None:
             documents[name] = document
     rules = read_rules(documents, faults)
+    if rules:
+        check_exclusion(rules, documents[files.CALLERS], documents[files.PURPOSES], faults)
     graph = build_graph(rules) if rules and not faults else None
     engine = compile_engine(contents, graph, faults)
     if engine and rules and graph:
@@ -36,13 +39,16 @@ def load_bundle(directory: Path) -> Bundle:
     if not (engine and rules and graph):
         raise BundleError([Violation(".:1", "the bundle is not whole")])  # never without faults
     issuers = documents.get(files.ISSUERS)
-    return Bundle(
+    bundle = Bundle(
         contents=MappingProxyType(contents),
         rules=rules,
         graph=graph,
         engine=engine,
         issuers_document=issuers.value if issuers else {"issuers": []},
     )
+    check_erasers(rules, documents[files.CALLERS], bundle.decide_act, faults)
+    faults.check()
+    return bundle
 
 
 def _check_requests(engine: Engine, rules: Rules, graph: Graph, faults: Faults) -> None:
