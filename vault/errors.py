@@ -122,6 +122,17 @@ class VaultError(Exception):
         self.retry_after_ms = retry_after_ms
 
 
+class OutdatedKeysError(VaultError):
+    """A key was replaced between two steps of a call: nothing was stored; begin again."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            Reason.KEY_STORE_UNAVAILABLE,
+            "a key was replaced meanwhile; try again",
+            retry_after_ms=100,
+        )
+
+
 def invalid(reason: Reason, field: str, text: str) -> VaultError:
     """The error for one field of a request that is wrong."""
     return VaultError(reason, f"{field}: {text}", violations=(Violation(field, text),))

@@ -11,6 +11,9 @@ TenantId = NewType("TenantId", str)
 SubjectId = NewType("SubjectId", uuid.UUID)
 """The random handle of a consumer (128 bits). The only name of a person in the audit log."""
 
+Digests = tuple[bytes, ...]
+"""What one thing is found by: digests under the live versions of the index key."""
+
 
 class View(enum.IntEnum):
     """The form in which a value is revealed; numbers as in `vault.v1.View`."""

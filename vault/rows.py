@@ -1,10 +1,11 @@
 """The rows that services hand to the store and get from it: frozen values, no behaviour."""
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from vault.model import SubjectId, TenantId
+from vault.model import Digests, SubjectId, TenantId
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,31 +35,38 @@ class WrappedKeyRow:
 
 @dataclass(frozen=True, slots=True)
 class TenantKeyRow:
-    """A tenant's index key, wrapped by Transit."""
+    """A tenant's index key, wrapped by Transit. Live: rows are searched and stored under it."""
 
     tenant: TenantId
     key_version: int
     wrapped: str
     root_version: int
     commitment: bytes = field(repr=False)
+    is_live: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class NewSubject:
-    """A consumer whom the vault has not met: handle, reference digest and first key."""
+    """A consumer whom the vault has not met: handle, reference digests and first key.
 
-    ref_digest: bytes = field(repr=False)
-    index_key_version: int
+    Attributes:
+        index_versions: those of the digests.
+        uses: seals that the key is charged with from the beginning.
+    """
+
+    ref_digests: Digests = field(repr=False)
+    index_versions: tuple[int, ...]
     key: WrappedKeyRow
+    uses: int
 
 
 @dataclass(frozen=True, slots=True)
 class NewCase:
-    """A case that the vault has not met: reference digest and handle."""
+    """A case that the vault has not met: reference digests, with their versions, and handle."""
 
-    ref_digest: bytes = field(repr=False)
+    ref_digests: Digests = field(repr=False)
     tenant: TenantId
-    index_key_version: int
+    index_versions: tuple[int, ...]
     case_id: UUID
 
 
@@ -72,11 +80,12 @@ class DoneWrite:
 
 @dataclass(frozen=True, slots=True)
 class NewWrite:
-    """A write to do at most once."""
+    """A write to do at most once: the digests of its idempotency key and of its request."""
 
-    key_digest: bytes = field(repr=False)
+    key_digests: Digests = field(repr=False)
     tenant: TenantId
-    request_digest: bytes = field(repr=False)
+    request_digests: Digests = field(repr=False)
+    index_versions: tuple[int, ...]
     outcome: bytes = field(repr=False)
 
 
@@ -198,12 +207,27 @@ class TileRow:
 
 @dataclass(frozen=True, slots=True)
 class CheckpointRow:
-    """A signed checkpoint; the note is the record, size and root find it."""
+    """A signed checkpoint; the note is the record, size and root find it.
+
+    Attributes:
+        successions: the chain of the log's keys, where it is read for an answer.
+    """
 
     size: int
     root: bytes
     note: str
     signed_at: dt.datetime
+    successions: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SuccessionRow:
+    """Where a version of the log's key vouches for the next that signs, in a signed note."""
+
+    version: int
+    predecessor: int
+    note: str
+    made_at: dt.datetime
 
 
 @dataclass(frozen=True, slots=True)

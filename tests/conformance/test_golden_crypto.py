@@ -7,7 +7,7 @@ from pathlib import Path
 from vault.crypto.aead import SubjectKey
 from vault.crypto.binding import field_aad, index_key_context, key_context
 from vault.crypto.envelope import read_envelope, write_envelope
-from vault.crypto.index_key import IndexKey
+from vault.crypto.index_key import DigestKind, IndexChain, IndexKey
 from vault.crypto.tokens import TokenForm, new_token, token_digest, token_form
 
 GOLDEN = json.loads(
@@ -73,10 +73,34 @@ def test_index_key_digests():
     golden = GOLDEN["index_key"]
     key = IndexKey(bytes.fromhex(golden["secret"]), version=1)
     assert key.commitment.hex() == golden["commitment"]
-    ref = golden["subject_ref"]
-    assert key.subject_ref_digest(ref["ref"]).hex() == ref["digest"]
+    chain = IndexChain([key], [1])
+    assert chain_digests(chain, golden) == {
+        "subject-ref": (golden["subject_ref"]["digest"],),
+        "case-ref": (golden["case_ref"]["digest"],),
+        "idempotency": (golden["idempotency"]["digest"],),
+        "request": (golden["request"]["digest"],),
+    }
+
+
+def test_index_key_layers():
+    """Under the second version, from the first one's digest alone or from the thing itself."""
+    golden = GOLDEN["index_key"]
+    first = IndexKey(bytes.fromhex(golden["secret"]), version=1)
+    second = IndexKey(bytes.fromhex(golden["second_secret"]), version=2)
+    both = chain_digests(IndexChain([first, second], [1, 2]), golden)
+    assert {kind: digests[1] for kind, digests in both.items()} == golden["second_digests"]
+    newest = chain_digests(IndexChain([first, second], [2]), golden)
+    assert newest == {kind: (digest,) for kind, digest in golden["second_digests"].items()}
+    for kind, (before, after) in both.items():
+        assert second.layer(DigestKind(kind), bytes.fromhex(before)).hex() == after
+
+
+def chain_digests(chain, golden):
     idempotency = golden["idempotency"]
-    digest = key.idempotency_digest(idempotency["caller"], idempotency["key"])
-    assert digest.hex() == idempotency["digest"]
-    request = golden["request"]
-    assert key.request_digest(bytes.fromhex(request["bytes"])).hex() == request["digest"]
+    found = {
+        "subject-ref": chain.subject_ref(golden["subject_ref"]["ref"]),
+        "case-ref": chain.case_ref(golden["case_ref"]["kind"], golden["case_ref"]["id"]),
+        "idempotency": chain.idempotency(idempotency["caller"], idempotency["key"]),
+        "request": chain.request(bytes.fromhex(golden["request"]["bytes"])),
+    }
+    return {kind: tuple(digest.hex() for digest in digests) for kind, digests in found.items()}

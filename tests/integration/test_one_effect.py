@@ -10,13 +10,22 @@ from vault.audit.account import Account, EntryIds
 from vault.clock import SystemClock
 from vault.embedded import EmbeddedInstance
 from vault.model import SubjectId, TenantId
-from vault.rows import Commit, DoneWrite, NewWrite, TokenRow
+from vault.rows import (
+    Commit,
+    DoneWrite,
+    NewSubject,
+    NewWrite,
+    TenantKeyRow,
+    TokenRow,
+    WrappedKeyRow,
+)
 from vault.store.database import Database, PoolSettings
 from vault.store.log import LogStore
 from vault.store.migrate import migrate
 from vault.store.values import ValueStore
 
 TENANT = TenantId("demo-shop")
+SUBJECT = SubjectId(uuid.uuid4())
 
 
 @pytest.fixture(scope="module")
@@ -29,11 +38,15 @@ async def database(instance: EmbeddedInstance) -> AsyncIterator[Database]:
             )
         )
         await opened.open()
+        store = ValueStore(opened)
+        await store.claim_tenant_key(TenantKeyRow(TENANT, 1, "vault:v1:", 1, bytes(32)))
+        key = WrappedKeyRow(SUBJECT, 1, TENANT, "vault:v1:", 1, bytes(32), bytes(32))
+        await store.bind_subjects([NewSubject((b"r" * 32,), (1,), key, uses=1024)])
         yield opened
         await opened.close()
 
 
-def write(token: str, *, key: bytes) -> Commit:
+def write(token: str, *, key: bytes, version: int = 1) -> Commit:
     account = Account(
         rpc="vault.v1.TokenService/Tokenize",
         call_id=uuid.uuid4(),
@@ -42,8 +55,8 @@ def write(token: str, *, key: bytes) -> Commit:
     )
     return Commit(
         entries=account.close(EntryIds(SystemClock())),
-        write=NewWrite(key, TENANT, bytes(32), outcome=token.encode()),
-        tokens=(TokenRow(token, TENANT, SubjectId(uuid.uuid4()), "phone", 1, b"sealed"),),
+        write=NewWrite((key,), TENANT, (bytes(32),), (1,), outcome=token.encode()),
+        tokens=(TokenRow(token, TENANT, SUBJECT, "phone", version, b"sealed"),),
     )
 
 

@@ -19,7 +19,7 @@ from vault.crypto.envelope import (
     read_envelope,
     write_envelope,
 )
-from vault.crypto.index_key import IndexKey
+from vault.crypto.index_key import IndexChain, IndexKey
 from vault.crypto.tokens import TokenForm, new_token, token_digest, token_form
 
 DATA_KEY, KEY_SALT = bytes(range(32)), bytes(range(100, 132))
@@ -351,23 +351,41 @@ def test_token_digest_has_its_own_domain():
 
 @given(names, names, names, names)
 def test_digests_tell_caller_and_key_apart(caller, key, other_caller, other_key):
-    index = IndexKey(bytes(range(32)), version=1)
+    index = IndexChain([IndexKey(bytes(range(32)), version=1)], [1])
     same = (caller, key) == (other_caller, other_key)
-    one = index.idempotency_digest(caller, key)
-    assert same == (one == index.idempotency_digest(other_caller, other_key))
+    one = index.idempotency(caller, key)
+    assert same == (one == index.idempotency(other_caller, other_key))
 
 
 def test_digests_of_kinds_keys_and_tenants_have_nothing_in_common():
     digests = set()
     for secret in (bytes(32), bytes(31) + b"\1"):
-        index = IndexKey(secret, version=1)
+        keys = [IndexKey(secret, version=1), IndexKey(secret, version=2)]
+        chain = IndexChain(keys, [1, 2])
         digests |= {
-            index.subject_ref_digest("42"),
-            index.request_digest(b"42"),
-            index.idempotency_digest("42", ""),
-            index.commitment,
+            *chain.subject_ref("42"),
+            *chain.case_ref("42", ""),
+            *chain.request(b"42"),
+            *chain.idempotency("42", ""),
+            keys[0].commitment,
         }
-    assert len(digests) == 8
+    assert len(digests) == 2 * (4 * 2 + 1)
+
+
+@pytest.mark.parametrize(
+    ("versions", "live"),
+    [([], []), ([1], []), ([2], [2]), ([1, 3], [1]), ([1, 2], [3]), ([1, 2], [2, 1])],
+)
+def test_a_chain_with_a_link_missing_is_refused(versions, live):
+    keys = [IndexKey(bytes(range(32)), version=version) for version in versions]
+    with pytest.raises(ValueError):
+        IndexChain(keys, live)
+
+
+def test_what_lives_under_the_newest_version_is_found_while_both_are_live():
+    keys = [IndexKey(bytes([n]) * 32, version=n) for n in (1, 2, 3)]
+    old, both, new = (IndexChain(keys, live) for live in ([2], [2, 3], [3]))
+    assert both.subject_ref("42") == (*old.subject_ref("42"), *new.subject_ref("42"))
 
 
 def test_an_index_key_that_its_row_does_not_commit_to_is_refused():

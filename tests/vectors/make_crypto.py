@@ -21,6 +21,8 @@ DATA_KEY = bytes(range(32))
 KEY_SALT = bytes(range(32, 64))
 NONCE = bytes(range(64, 76))
 SECRET = bytes(range(128, 160))
+SECOND_SECRET = bytes(range(160, 192))
+KINDS = ("subject-ref", "case-ref", "idempotency", "request")
 
 
 def hkdf(name, salt, ikm, info):
@@ -53,12 +55,25 @@ def make():
     texts = ["", "13800005678", "浙江省杭州市西湖区"]
     digests = {
         kind: hkdf("sha256", b"", SECRET, b"pdvault/index/v1/" + kind.encode())
-        for kind in ("commitment", "subject-ref", "idempotency", "request")
+        for kind in ("commitment", *KINDS)
+    }
+    layers = {
+        kind: hkdf("sha256", b"", SECOND_SECRET, b"pdvault/index/v1/" + kind.encode())
+        for kind in KINDS
     }
 
     def digest(kind, *parts):
         return hmac.digest(digests[kind], b"\x01" + prefixed(*parts, width=4), "sha256").hex()
 
+    def layer(kind, first):
+        return hmac.digest(layers[kind], b"\x02" + bytes.fromhex(first), "sha256").hex()
+
+    firsts = {
+        "subject-ref": digest("subject-ref", "买家-42".encode()),
+        "case-ref": digest("case-ref", b"order", b"A-2026-000123"),
+        "idempotency": digest("idempotency", b"spiffe://pdvault.example/shop/order", b"order-7"),
+        "request": digest("request", b"\x00\xff"),
+    }
     return {
         "how": "tests/vectors/make_crypto.py; docs/formats.md has the formats",
         "key_commitment": {
@@ -115,13 +130,20 @@ def make():
         "index_key": {
             "secret": SECRET.hex(),
             "commitment": digests["commitment"].hex(),
-            "subject_ref": {"ref": "买家-42", "digest": digest("subject-ref", "买家-42".encode())},
+            "subject_ref": {"ref": "买家-42", "digest": firsts["subject-ref"]},
+            "case_ref": {
+                "kind": "order",
+                "id": "A-2026-000123",
+                "digest": firsts["case-ref"],
+            },
             "idempotency": {
                 "caller": "spiffe://pdvault.example/shop/order",
                 "key": "order-7",
-                "digest": digest("idempotency", b"spiffe://pdvault.example/shop/order", b"order-7"),
+                "digest": firsts["idempotency"],
             },
-            "request": {"bytes": "00ff", "digest": digest("request", b"\x00\xff")},
+            "request": {"bytes": "00ff", "digest": firsts["request"]},
+            "second_secret": SECOND_SECRET.hex(),
+            "second_digests": {kind: layer(kind, firsts[kind]) for kind in KINDS},
         },
     }
 

@@ -262,6 +262,7 @@ class Service:
                 items=limits.items,
                 subjects=limits.subjects,
                 fields_per_subject=limits.fields_per_subject,
+                uses=stages.uses,
             ),
         )
 

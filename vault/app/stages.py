@@ -13,6 +13,7 @@ from vault.errors import Reason
 from vault.rows import Commit, DoneWrite, TokenRow
 from vault.service.cases import Cases
 from vault.service.index_keys import IndexKeys
+from vault.service.seal_uses import SealUses
 from vault.service.subject_keys import SubjectKeys
 from vault.service.subjects import Subjects
 from vault.stage import Stage, Trips
@@ -39,6 +40,7 @@ class Stages:
         loads: token rows.
         keys: subject keys, opened.
         subjects: subjects, found and bound.
+        uses: seals that subject keys are charged with.
         cases: what calls are about.
     """
 
@@ -47,6 +49,7 @@ class Stages:
     loads: Stage[Sequence[str], dict[str, TokenRow]]
     keys: SubjectKeys
     subjects: Subjects
+    uses: SealUses
     cases: Cases
 
     @property
@@ -59,6 +62,7 @@ class Stages:
             self.keys.stage,
             self.subjects.find_stage,
             self.subjects.bind_stage,
+            self.uses.stage,
             self.cases.stage,
         )
 
@@ -90,6 +94,14 @@ def open_stages(
             is_item_fault=lambda error: error.reason is Reason.INTERNAL,
         )
 
+    uses = SealUses(
+        rows=values,
+        trips=trips,
+        name=names.TRIP_POSTGRES_USES,
+        max_entries=config.cache.max_entries,
+        max_trip=_TRIP_ROWS,
+        max_queue=limits.row_queue,
+    )
     return Stages(
         entries=commit_stage(names.TRIP_POSTGRES_COMMIT),
         writes=commit_stage(names.TRIP_POSTGRES_WRITE),
@@ -116,11 +128,13 @@ def open_stages(
             rows=values,
             transit=transit,
             keyring=keyring,
+            uses=uses,
             trips=trips,
             names=(names.TRIP_POSTGRES_RESOLVE, names.TRIP_TRANSIT_WRAP),
             max_trip=_TRIP_ROWS,
             max_queue=limits.row_queue,
         ),
+        uses=uses,
         cases=Cases(
             rows=cases,
             index_keys=index_keys,

@@ -30,6 +30,8 @@ from vault.telemetry.metrics import Metrics, Readings
 
 _log = Log("vault.app")
 
+CommitResults = list[DoneWrite | VaultError | None]
+
 _RETENTION = dt.timedelta(hours=25)
 """Idempotency keys are promised for 24 hours; the hour covers clocks and sweeping."""
 _SWEEP_S = 600.0
@@ -99,11 +101,11 @@ def _state_of(transit: Transit) -> str:
 
 
 def counted(
-    commit: Callable[[Sequence[Commit]], Awaitable[list[DoneWrite | None]]], metrics: Metrics
-) -> Callable[[Sequence[Commit]], Awaitable[list[DoneWrite | None]]]:
+    commit: Callable[[Sequence[Commit]], Awaitable[CommitResults]], metrics: Metrics
+) -> Callable[[Sequence[Commit]], Awaitable[CommitResults]]:
     """The same commit; one that fails is counted and logged, whether or not anybody waits."""
 
-    async def attempt(calls: Sequence[Commit]) -> list[DoneWrite | None]:
+    async def attempt(calls: Sequence[Commit]) -> CommitResults:
         try:
             return await commit(calls)
         except VaultError as error:

@@ -8,17 +8,21 @@ leads back to the reference only through `case_refs`, where it can be deleted
 import secrets
 import uuid
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from vault.audit.account import Case
-from vault.errors import Reason, VaultError, invalid
-from vault.model import TenantId
+from vault.errors import OutdatedKeysError, Reason, VaultError, invalid
+from vault.model import Digests, TenantId
 from vault.rows import NewCase
 from vault.service.call import Call, CaseRef
 from vault.service.index_keys import IndexKeys
 from vault.stage import Stage, Trips
+from vault.store.claims import Name, Settled
 
+_ATTEMPTS = 3
+"""An index key does not change more often than once in a cache's age."""
 _NEVER = uuid.UUID(int=0)
 """A handle that no case has: the answer to a reference that is not known."""
 
@@ -29,9 +33,7 @@ class CaseHandles(Protocol):
     async def find_cases(
         self, ref_digests: Sequence[bytes]
     ) -> dict[tuple[bytes, TenantId], uuid.UUID]: ...
-    async def claim_cases(
-        self, cases: Sequence[NewCase]
-    ) -> dict[tuple[bytes, TenantId], uuid.UUID]: ...
+    async def claim_cases(self, cases: Sequence[NewCase]) -> Settled: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +41,8 @@ class _Wanted:
     """One case; `may_claim`: give it a handle if it has none."""
 
     tenant: TenantId
-    ref_digest: bytes = field(repr=False)
-    index_key_version: int
+    ref: Digests = field(repr=False)
+    index_versions: tuple[int, ...]
     may_claim: bool
 
 
@@ -88,30 +90,44 @@ class Cases:
         return await self._handle(call, case, may_claim=False)
 
     async def _handle(self, call: Call, case: CaseRef, *, may_claim: bool) -> uuid.UUID:
-        index_key = await self._index_keys.get(call.tenant)
-        digest = index_key.case_ref_digest(case.kind, case.id)
-        wanted = _Wanted(call.tenant, digest, index_key.version, may_claim)
-        return await self.stage.submit(wanted, call.trace)
+        for _ in range(_ATTEMPTS):
+            index = await self._index_keys.get(call.tenant)
+            wanted = _Wanted(call.tenant, index.case_ref(case.kind, case.id), index.live, may_claim)
+            try:
+                return await self.stage.submit(wanted, call.trace)
+            except OutdatedKeysError:
+                self._index_keys.forget(call.tenant)
+        raise OutdatedKeysError
 
     async def _resolve(self, asked: Sequence[_Wanted]) -> Sequence[uuid.UUID | VaultError]:
-        digests = list({wanted.ref_digest for wanted in asked})
-        found = await self._rows.find_cases(digests)
+        known = await self._find({wanted.ref for wanted in asked})
         new = {
-            (wanted.ref_digest, wanted.tenant): wanted.index_key_version
-            for wanted in asked
-            if wanted.may_claim and (wanted.ref_digest, wanted.tenant) not in found
-        }
-        if new:
-            found |= await self._rows.claim_cases(
-                [
-                    NewCase(digest, tenant, version, self._new_handle())
-                    for (digest, tenant), version in new.items()
-                ]
+            (wanted.ref, wanted.tenant): NewCase(
+                wanted.ref, wanted.tenant, wanted.index_versions, self._new_handle()
             )
-            lost = [digest for digest, tenant in new if (digest, tenant) not in found]
+            for wanted in asked
+            if wanted.may_claim and (wanted.ref, wanted.tenant) not in known
+        }
+        outdated: frozenset[TenantId] = frozenset()
+        if new:
+            settled = await self._rows.claim_cases(list(new.values()))
+            outdated = settled.outdated
+            known |= {name: new[name].case_id for name in settled.mine}
+            lost = {ref for ref, tenant in new if (ref, tenant) not in known}
             if lost:
-                found |= await self._rows.find_cases(lost)
-        return [found.get((wanted.ref_digest, wanted.tenant), _NEVER) for wanted in asked]
+                known |= await self._find(lost)
+        return [
+            OutdatedKeysError()
+            if wanted.may_claim and wanted.tenant in outdated and name not in known
+            else known.get(name, _NEVER)
+            for wanted in asked
+            for name in ((wanted.ref, wanted.tenant),)
+        ]
+
+    async def _find(self, refs: AbstractSet[Digests]) -> dict[Name, uuid.UUID]:
+        found = await self._rows.find_cases([digest for ref in refs for digest in ref])
+        of = {digest: ref for ref in refs for digest in ref}
+        return {(of[digest], tenant): handle for (digest, tenant), handle in found.items()}
 
     def _new_handle(self) -> uuid.UUID:
         return uuid.UUID(bytes=self._random(16), version=4)

@@ -1,4 +1,8 @@
-"""Each tenant's index key: made once, unwrapped by Transit, kept no longer than any key."""
+"""Each tenant's index key: made once, unwrapped by Transit, kept no longer than any key.
+
+Guarantees: nobody works with live versions older than `max_age_seconds`. Leaves to
+`vault.store.claims`: that nothing is stored under versions that are live no more.
+"""
 
 import asyncio
 import secrets
@@ -9,7 +13,7 @@ from typing import Protocol
 from vault.clock import Clock
 from vault.crypto.aead import DecryptError
 from vault.crypto.binding import index_key_context
-from vault.crypto.index_key import SECRET_BYTES, IndexKey
+from vault.crypto.index_key import SECRET_BYTES, IndexChain, IndexKey
 from vault.crypto.transit import Unopenable, UnwrapItem, Unwrapped, WrapItem, Wrapped
 from vault.errors import Reason, VaultError
 from vault.model import TenantId
@@ -31,7 +35,7 @@ class KeyWrapper(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    key: IndexKey
+    chain: IndexChain
     until_ns: int
 
 
@@ -53,10 +57,12 @@ class IndexKeys:
         self._max_age_ns = int(max_age_seconds * 1e9)
         self._random = random
         self._held: dict[TenantId, _Held] = {}
+        self._generation = 0
         self._locks: dict[TenantId, asyncio.Lock] = {}
+        self._is_paused = False
 
-    async def get(self, tenant: TenantId) -> IndexKey:
-        """The tenant's newest index key; made if there is none yet.
+    async def get(self, tenant: TenantId) -> IndexChain:
+        """The tenant's index key, in all its versions; made if there is none yet.
 
         Raises:
             VaultError: the key store or the database failed, or (KEY_STORE_FAULT) the stored
@@ -64,38 +70,52 @@ class IndexKeys:
         """
         held = self._held.get(tenant)
         if held is not None and self._clock.monotonic_ns() < held.until_ns:
-            return held.key
+            return held.chain
         async with self._locks.setdefault(tenant, asyncio.Lock()):
             held = self._held.get(tenant)
             if held is not None and self._clock.monotonic_ns() < held.until_ns:
-                return held.key
-            key = await self._open(tenant)
-            self._held[tenant] = _Held(key, self._clock.monotonic_ns() + self._max_age_ns)
-            return key
+                return held.chain
+            # From before the rows are read: what is live may have changed since.
+            began_ns, generation = self._clock.monotonic_ns(), self._generation
+            chain = await self._open(tenant)
+            if generation == self._generation and not self._is_paused:
+                self._held[tenant] = _Held(chain, began_ns + self._max_age_ns)
+            return chain
+
+    def forget(self, tenant: TenantId) -> None:
+        """Forgets one tenant's opened keys; what is being opened is not kept."""
+        self._generation += 1
+        self._held.pop(tenant, None)
 
     def clear(self) -> None:
-        """Forgets every opened key."""
+        """Forgets every opened key; what is being opened is not kept."""
+        self._generation += 1
         self._held.clear()
 
-    async def _open(self, tenant: TenantId) -> IndexKey:
+    def pause(self) -> None:
+        """Forgets every opened key and keeps none, until `resume`."""
+        self._is_paused = True
+        self.clear()
+
+    def resume(self) -> None:
+        """Keeps keys again."""
+        self.clear()
+        self._is_paused = False
+
+    async def _open(self, tenant: TenantId) -> IndexChain:
         rows = await self._rows.find_tenant_keys(tenant)
         if not rows:
             await self._rows.claim_tenant_key(await self._new(tenant))
             rows = await self._rows.find_tenant_keys(tenant)
-        row = rows[0]
-        context = index_key_context(tenant=tenant, key_version=row.key_version)
-        item = UnwrapItem(tenant=tenant, wrapped=row.wrapped, context=context)
-        self._transit.watch(item)
-        (answer,) = await self._transit.unwrap([item])
-        if isinstance(answer, VaultError):
-            raise answer
+        items = [to_unwrap(row) for row in rows]
+        self._transit.watch(items[-1])
+        answers = await self._transit.unwrap(items)
+        keys = [open_index_key(row, answer) for row, answer in zip(rows, answers, strict=True)]
         try:
-            if isinstance(answer, Unopenable):
-                raise DecryptError
-            return IndexKey.check(answer.secret, version=row.key_version, commitment=row.commitment)
-        except DecryptError as error:
+            return IndexChain(keys, [row.key_version for row in rows if row.is_live])
+        except ValueError as error:
             raise VaultError(
-                Reason.KEY_STORE_FAULT, "a tenant's index key does not open"
+                Reason.KEY_STORE_FAULT, "versions of a tenant's index key are missing"
             ) from error
 
     async def _new(self, tenant: TenantId) -> TenantKeyRow:
@@ -113,3 +133,25 @@ class IndexKeys:
             root_version=answer.root_version,
             commitment=IndexKey(secret, version=1).commitment,
         )
+
+
+def to_unwrap(row: TenantKeyRow) -> UnwrapItem:
+    """What Transit is asked for one version's secret."""
+    context = index_key_context(tenant=row.tenant, key_version=row.key_version)
+    return UnwrapItem(tenant=row.tenant, wrapped=row.wrapped, context=context)
+
+
+def open_index_key(row: TenantKeyRow, answer: Unwrapped | Unopenable | VaultError) -> IndexKey:
+    """One version, from what Transit answered.
+
+    Raises:
+        VaultError: the answer is one, or (KEY_STORE_FAULT) is not the key of the row.
+    """
+    if isinstance(answer, VaultError):
+        raise answer
+    try:
+        if isinstance(answer, Unopenable):
+            raise DecryptError
+        return IndexKey.check(answer.secret, version=row.key_version, commitment=row.commitment)
+    except DecryptError as error:
+        raise VaultError(Reason.KEY_STORE_FAULT, "a tenant's index key does not open") from error

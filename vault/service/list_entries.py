@@ -188,10 +188,10 @@ class EntryLister:
         return case_id if case is None else await self._cases.find(call, case)
 
     async def _find_subject(self, call: Call, subject_ref: str) -> SubjectId:
-        index_key = await self._index_keys.get(call.tenant)
-        digest = index_key.subject_ref_digest(subject_ref)
-        known = await self._subjects.find(Lookup(call.tenant, [digest], digest), call.trace)
-        return known.subjects[digest][0] if digest in known.subjects else _NOBODY
+        index = await self._index_keys.get(call.tenant)
+        ref = index.subject_ref(subject_ref)
+        known = await self._subjects.find(Lookup(call.tenant, [ref]), call.trace)
+        return known.subjects[ref][0] if ref in known.subjects else _NOBODY
 
 
 _PAGE_BYTES = 4 << 20

@@ -10,15 +10,18 @@ from vault.crypto.aead import SubjectKey, new_data_key
 from vault.crypto.binding import key_context
 from vault.crypto.keyring import Keyring
 from vault.crypto.transit import WrapItem, Wrapped
-from vault.errors import Reason, VaultError
-from vault.model import SubjectId, TenantId
+from vault.errors import OutdatedKeysError, VaultError
+from vault.keys.uses import BLOCK_USES
+from vault.model import Digests, SubjectId, TenantId
 from vault.rows import DoneWrite, NewSubject, WrappedKeyRow
+from vault.service.seal_uses import SealUses
 from vault.service.subject_keys import KeyName
 from vault.stage import Stage, Trips
+from vault.store.claims import Name, Settled
 from vault.telemetry.trace import CallTrace
 
-Found = dict[bytes, KeyName]
-"""Handle and newest key version by reference digest."""
+Found = dict[Digests, KeyName]
+"""Handle and newest key version by the digests of the reference."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +29,8 @@ class Lookup:
     """What one write asks for: its subjects, and whether it was done before."""
 
     tenant: TenantId
-    ref_digests: Sequence[bytes] = field(repr=False)
-    key_digest: bytes = field(repr=False)
+    refs: Sequence[Digests] = field(repr=False)
+    key: Digests = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +48,7 @@ class SubjectStore(Protocol):
     async def find_writes(
         self, key_digests: Sequence[bytes]
     ) -> dict[tuple[bytes, TenantId], DoneWrite]: ...
-    async def bind_subjects(
-        self, subjects: Sequence[NewSubject]
-    ) -> set[tuple[bytes, TenantId]]: ...
+    async def bind_subjects(self, subjects: Sequence[NewSubject]) -> Settled: ...
 
 
 class Wrapper(Protocol):
@@ -63,6 +64,7 @@ class Subjects:
         rows: SubjectStore,
         transit: Wrapper,
         keyring: Keyring,
+        uses: SealUses,
         trips: Trips,
         names: tuple[str, str],
         max_trip: int,
@@ -72,6 +74,7 @@ class Subjects:
         self._rows = rows
         self._transit = transit
         self._keyring = keyring
+        self._uses = uses
         self._random = random
         find_name, bind_name = names
         self.find_stage: Stage[Lookup, Known] = Stage(
@@ -81,7 +84,7 @@ class Subjects:
             max_trip=max_trip,
             max_queue=max_queue,
             lanes=2,
-            weigh=lambda lookup: 1 + len(lookup.ref_digests),
+            weigh=lambda lookup: 1 + len(lookup.refs),
         )
         self.bind_stage: Stage[_Binding, Found] = Stage(
             bind_name,
@@ -90,7 +93,7 @@ class Subjects:
             max_trip=max_trip,
             max_queue=max_queue,
             lanes=2,
-            weigh=lambda binding: len(binding.ref_digests),
+            weigh=lambda binding: len(binding.refs),
         )
 
     async def find(self, lookup: Lookup, rider: CallTrace) -> Known:
@@ -104,8 +107,8 @@ class Subjects:
     async def bind(
         self,
         tenant: TenantId,
-        index_key_version: int,
-        ref_digests: Sequence[bytes],
+        index_versions: tuple[int, ...],
+        refs: Sequence[Digests],
         rider: CallTrace,
     ) -> Found:
         """Gives each of these references a handle and a first key. Another call may bind
@@ -113,37 +116,57 @@ class Subjects:
 
         A subject that is bound and then gets no value is harmless: nothing points to it.
 
+        Args:
+            tenant: whose.
+            index_versions: of the index key, those that are live and that the digests have.
+            refs: the digests of each reference.
+            rider: whom the trip serves.
+
         Raises:
+            OutdatedKeysError: other versions are live by now.
             VaultError: the key store or the database failed.
         """
-        binding = _Binding(tenant, index_key_version, tuple(ref_digests))
+        binding = _Binding(tenant, index_versions, tuple(refs))
         return await self.bind_stage.submit(binding, rider)
 
     async def _find(self, lookups: Sequence[Lookup]) -> Sequence[Known | VaultError]:
-        digests = list({digest for lookup in lookups for digest in lookup.ref_digests})
-        found = await self._rows.find_subjects(digests) if digests else {}
-        done = await self._rows.find_writes([lookup.key_digest for lookup in lookups])
+        digests = {digest for lookup in lookups for ref in lookup.refs for digest in ref}
+        keys = [digest for lookup in lookups for digest in lookup.key]
+        found = await self._rows.find_subjects(list(digests)) if digests else {}
+        done = await self._rows.find_writes(keys) if keys else {}
         return [
             Known(
-                _own(found, lookup.tenant, lookup.ref_digests),
-                done.get((lookup.key_digest, lookup.tenant)),
+                {
+                    ref: found[digest, lookup.tenant]
+                    for ref in lookup.refs
+                    for digest in ref
+                    if (digest, lookup.tenant) in found
+                },
+                next(
+                    (
+                        done[digest, lookup.tenant]
+                        for digest in lookup.key
+                        if (digest, lookup.tenant) in done
+                    ),
+                    None,
+                ),
             )
             for lookup in lookups
         ]
 
     async def _bind(self, bindings: Sequence["_Binding"]) -> Sequence[Found | VaultError]:
         wanted = {
-            (digest, binding.tenant): binding.index_key_version
+            (ref, binding.tenant): binding.index_versions
             for binding in bindings
-            for digest in binding.ref_digests
+            for ref in binding.refs
         }
         generation = self._keyring.generation
         made = [
-            _Made(tenant, digest, version, SubjectId(uuid.UUID(bytes=self._random(16), version=4)))
-            for (digest, tenant), version in wanted.items()
+            _Made(tenant, ref, versions, SubjectId(uuid.UUID(bytes=self._random(16), version=4)))
+            for (ref, tenant), versions in wanted.items()
         ]
         new: list[NewSubject] = []
-        keys: dict[tuple[bytes, TenantId], tuple[SubjectId, SubjectKey]] = {}
+        keys: dict[Name, tuple[SubjectId, SubjectKey]] = {}
         data_keys = [new_data_key(self._random) for _ in made]
         answers = await self._transit.wrap(
             [
@@ -163,11 +186,11 @@ class Subjects:
                 failed[subject.tenant] = answer
                 continue
             key = SubjectKey(data_key, key_salt)
-            keys[subject.ref_digest, subject.tenant] = (subject.subject_id, key)
+            keys[subject.ref, subject.tenant] = (subject.subject_id, key)
             new.append(
                 NewSubject(
-                    ref_digest=subject.ref_digest,
-                    index_key_version=subject.index_key_version,
+                    ref_digests=subject.ref,
+                    index_versions=subject.index_versions,
                     key=WrappedKeyRow(
                         subject_id=subject.subject_id,
                         key_version=1,
@@ -177,46 +200,50 @@ class Subjects:
                         key_salt=key_salt,
                         commitment=key.commitment,
                     ),
+                    uses=BLOCK_USES,
                 )
             )
-        mine = await self._rows.bind_subjects(new) if new else set()
-        for name in mine:
+        settled = await self._rows.bind_subjects(new) if new else Settled()
+        for tenant in settled.outdated:
+            failed.setdefault(tenant, OutdatedKeysError())
+        found: dict[Name, KeyName] = {}
+        for name in settled.mine:
             subject_id, key = keys[name]
+            found[name] = (subject_id, 1)
             self._keyring.put(subject_id, 1, key, generation=generation)
-        found: dict[tuple[bytes, TenantId], KeyName] = {name: (keys[name][0], 1) for name in mine}
+            self._uses.grant((subject_id, 1), BLOCK_USES)
         others = [
-            digest
-            for digest, tenant in wanted
-            if (digest, tenant) not in mine and tenant not in failed
+            (ref, tenant)
+            for ref, tenant in wanted
+            if (ref, tenant) not in found and tenant not in failed
         ]
         if others:
-            found |= await self._rows.find_subjects(others)
+            known = await self._rows.find_subjects([digest for ref, _ in others for digest in ref])
+            for ref, tenant in others:
+                for digest in ref:
+                    if (digest, tenant) in known:
+                        found[ref, tenant] = known[digest, tenant]
         return [failed.get(binding.tenant) or _all(found, binding) for binding in bindings]
 
 
 @dataclass(frozen=True, slots=True)
 class _Binding:
     tenant: TenantId
-    index_key_version: int
-    ref_digests: tuple[bytes, ...] = field(repr=False)
+    index_versions: tuple[int, ...]
+    refs: tuple[Digests, ...] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class _Made:
     tenant: TenantId
-    ref_digest: bytes = field(repr=False)
-    index_key_version: int
+    ref: Digests = field(repr=False)
+    index_versions: tuple[int, ...]
     subject_id: SubjectId
 
 
-def _own(
-    found: dict[tuple[bytes, TenantId], KeyName], tenant: TenantId, digests: Sequence[bytes]
-) -> Found:
-    return {digest: found[digest, tenant] for digest in digests if (digest, tenant) in found}
-
-
-def _all(found: dict[tuple[bytes, TenantId], KeyName], binding: _Binding) -> Found | VaultError:
-    own = _own(found, binding.tenant, binding.ref_digests)
-    if len(own) != len(set(binding.ref_digests)):
-        return VaultError(Reason.INTERNAL, "a subject was bound and is not there")
-    return own
+def _all(found: dict[Name, KeyName], binding: _Binding) -> Found | VaultError:
+    own = {
+        ref: found[ref, binding.tenant] for ref in binding.refs if (ref, binding.tenant) in found
+    }
+    # One that was bound by another process and erased since is to be bound anew.
+    return own if len(own) == len(set(binding.refs)) else OutdatedKeysError()

@@ -5,17 +5,18 @@ before, in `vault.rpc.boundary`, 8 (reply) after.
 """
 
 import secrets
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from vault.audit.account import ItemNote
 from vault.crypto.aead import SubjectKey
 from vault.crypto.binding import field_aad
-from vault.crypto.index_key import IndexKey
+from vault.crypto.index_key import IndexChain
 from vault.crypto.tokens import new_token, token_digest
-from vault.errors import Reason, VaultError, Violation, invalid
+from vault.errors import OutdatedKeysError, Reason, VaultError, Violation, invalid
 from vault.fields import FieldType, ValueInvalidError
-from vault.model import Refusal, SubjectId, Verdict
+from vault.model import Digests, Refusal, Verdict
 from vault.policy.bundle import Act
 from vault.rows import DoneWrite, NewWrite, TokenRow
 from vault.service.call import Call, FieldInput, Issued, TokenizeCommand
@@ -23,11 +24,15 @@ from vault.service.cases import Cases
 from vault.service.index_keys import IndexKeys
 from vault.service.outcome import pack_outcome, unpack_outcome
 from vault.service.recorder import Recorder
+from vault.service.seal_uses import SealUses
 from vault.service.subject_keys import KeyName, SubjectKeys
-from vault.service.subjects import Lookup, Subjects
+from vault.service.subjects import Found, Lookup, Subjects
 from vault.telemetry import names
 
 IssueResult = Issued | Refusal
+
+_ATTEMPTS = 3
+"""How often a call whose keys are rotated under it begins again, and once more."""
 
 
 @dataclass(slots=True)
@@ -36,13 +41,19 @@ class _Item:
 
     note: ItemNote
     input: FieldInput
-    ref_digest: bytes = field(repr=False)
+    ref: Digests = field(default=(), repr=False)
     canonical: str = field(default="", repr=False)
     result: IssueResult | None = None
 
     def refuse(self, refusal: Refusal, policies: tuple[str, ...] = ()) -> None:
         self.note.refuse(refusal.reason, policies, refusal.verdict)
         self.result = refusal
+
+    def begin_again(self) -> None:
+        """Forgets a token that was drawn and not stored."""
+        if isinstance(self.result, Issued):
+            self.result = None
+            self.note.token_digest = b""
 
 
 class Tokenizer:
@@ -56,6 +67,7 @@ class Tokenizer:
         subjects: Subjects,
         cases: Cases,
         keys: SubjectKeys,
+        uses: SealUses,
         recorder: Recorder,
         random: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
@@ -64,6 +76,7 @@ class Tokenizer:
         self._subjects = subjects
         self._cases = cases
         self._keys = keys
+        self._uses = uses
         self._recorder = recorder
         self._random = random
 
@@ -77,7 +90,7 @@ class Tokenizer:
         # 3. Normalise and validate each value; decide whether the caller may store it.
         call.trace.mark(names.STAGE_POLICY)
         groups = [
-            [_Item(ItemNote(field_type=value.field_type), value, b"") for value in subject.fields]
+            [_Item(ItemNote(field_type=value.field_type), value) for value in subject.fields]
             for subject in command.subjects
         ]
         items = [item for group in groups for item in group]
@@ -87,54 +100,66 @@ class Tokenizer:
         for item in items:
             self._decide(call, item)
 
+        for _ in range(_ATTEMPTS - 1):
+            try:
+                return await self._store(call, command, groups)
+            except OutdatedKeysError:
+                # A key was replaced between two steps; the newest ones are asked for anew.
+                self._index_keys.forget(call.tenant)
+                for item in items:
+                    item.begin_again()
+        return await self._store(call, command, groups)
+
+    async def _store(
+        self, call: Call, command: TokenizeCommand, groups: list[list[_Item]]
+    ) -> list[list[IssueResult]]:
+        """Steps 4 to 7.
+
+        Raises:
+            OutdatedKeysError: nothing was stored; the steps are to be gone through again.
+            VaultError: as `tokenize`.
+        """
+        items = [item for group in groups for item in group]
+
         # 4. Find the subjects, and whether this very write was done before.
         call.trace.mark(names.STAGE_RESOLVE)
         await self._cases.enter(call, command.case)
-        index_key = await self._index_keys.get(call.tenant)
-        write = _claim(index_key, call, command)
+        index = await self._index_keys.get(call.tenant)
+        write = _claim(index, call, command)
         for subject, group in zip(command.subjects, groups, strict=True):
-            digest = index_key.subject_ref_digest(subject.subject_ref)
+            ref = index.subject_ref(subject.subject_ref)
             for item in group:
-                item.ref_digest = digest
-        digests = list({item.ref_digest for item in items})
-        known = await self._subjects.find(
-            Lookup(call.tenant, digests, write.key_digest), call.trace
-        )
+                item.ref = ref
+        refs = list({item.ref for item in items})
+        known = await self._subjects.find(Lookup(call.tenant, refs, write.key), call.trace)
         if known.done is not None:
             return await self._repeat(call, write, known.done, known.subjects, groups)
         found = known.subjects
         _note_subjects(items, found)
         if command.all_or_nothing:
             _require_all(items)
-        storable = {item.ref_digest for item in items if item.result is None}
-        new = [digest for digest in digests if digest in storable and digest not in found]
+        storable = [item for item in items if item.result is None]
+        new = list({item.ref for item in storable if item.ref not in found})
         if new:
-            found = found | await self._subjects.bind(
-                call.tenant, index_key.version, new, call.trace
-            )
+            found = found | await self._subjects.bind(call.tenant, index.live, new, call.trace)
         _note_subjects(items, found)
 
-        # 5. Unwrap the subject keys that are not in memory.
+        # 5. Unwrap the subject keys that are not in memory, and charge them with the seals to come.
         call.trace.mark(names.STAGE_UNWRAP)
-        keys = await self._keys.open(
-            call.tenant, {found[digest] for digest in storable}, call.trace
-        )
+        seals = Counter(found[item.ref] for item in storable)
+        await self._uses.charge(seals, call.trace)
+        keys = await self._keys.open(call.tenant, seals.keys(), call.trace)
 
         # 6. Seal each value under its subject's key, bound to its token.
         call.trace.mark(names.STAGE_SEAL)
-        rows = [
-            row
-            for item in items
-            if item.result is None
-            for row in self._seal(call, item, found[item.ref_digest], keys)
-        ]
+        rows = [row for item in storable for row in self._seal(call, item, found[item.ref], keys)]
 
         # 7. Make the write, its tokens and the entries durable, all or none of it.
         call.trace.mark(names.STAGE_COMMIT)
         results = [[_result(item) for item in group] for group in groups]
         done = await self._recorder.record_write(
             call.account,
-            NewWrite(write.key_digest, call.tenant, write.request_digest, pack_outcome(results)),
+            NewWrite(write.key, call.tenant, write.request, index.live, pack_outcome(results)),
             rows,
             call.trace,
         )
@@ -195,13 +220,13 @@ class Tokenizer:
         call: Call,
         write: "_Claim",
         done: DoneWrite,
-        found: dict[bytes, tuple[SubjectId, int]],
+        found: Found,
         groups: list[list[_Item]],
     ) -> list[list[IssueResult]]:
         """The results of the write that was done before, recorded as a call of its own."""
         items = [item for group in groups for item in group]
         _note_subjects(items, found)
-        if done.request_digest != write.request_digest:
+        if done.request_digest not in write.request:
             raise invalid(
                 Reason.IDEMPOTENCY_KEY_REUSED,
                 "idempotency_key",
@@ -222,21 +247,21 @@ class Tokenizer:
 
 @dataclass(frozen=True, slots=True)
 class _Claim:
-    key_digest: bytes = field(repr=False)
-    request_digest: bytes = field(repr=False)
+    key: Digests = field(repr=False)
+    request: Digests = field(repr=False)
 
 
-def _claim(index_key: IndexKey, call: Call, command: TokenizeCommand) -> _Claim:
+def _claim(index: IndexChain, call: Call, command: TokenizeCommand) -> _Claim:
     return _Claim(
-        index_key.idempotency_digest(call.principal.id, command.idempotency_key),
-        index_key.request_digest(command.content),
+        index.idempotency(call.principal.id, command.idempotency_key),
+        index.request(command.content),
     )
 
 
-def _note_subjects(items: Sequence[_Item], found: dict[bytes, tuple[SubjectId, int]]) -> None:
+def _note_subjects(items: Sequence[_Item], found: Found) -> None:
     for item in items:
-        if item.ref_digest in found:
-            item.note.subject_id = found[item.ref_digest][0]
+        if item.ref in found:
+            item.note.subject_id = found[item.ref][0]
 
 
 def _require_all(items: Sequence[_Item]) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from vault.model import TenantId
 from vault.rows import NewCase
+from vault.store.claims import Claim, Row, Settled, settle
 from vault.store.database import Database
 from vault.store.queries import QUERIES
 
@@ -26,12 +27,20 @@ class CaseStore:
             rows = await connection.fetch(QUERIES["find_cases"], ref_digests)
         return {(row["ref_digest"], row["tenant"]): row["case_id"] for row in rows}
 
-    async def claim_cases(self, cases: Sequence[NewCase]) -> dict[CaseName, uuid.UUID]:
-        """Gives cases their handles; those that another process claimed first are left out."""
-        # In order of key, so that two processes that claim the same ones don't deadlock.
-        arguments = sorted(
-            (case.ref_digest, case.tenant, case.index_key_version, case.case_id) for case in cases
-        )
+    async def claim_cases(self, cases: Sequence[NewCase]) -> Settled:
+        """Gives cases their handles; those that another process claimed first are left as
+        they are.
+        """
+        claims = {
+            (case.ref_digests, case.tenant): Claim(_rows(case), case.index_versions)
+            for case in cases
+        }
         async with self._database.connection() as connection:
-            rows = await connection.fetchmany(QUERIES["claim_case"], arguments)
-        return {(row["ref_digest"], row["tenant"]): row["case_id"] for row in rows}
+            return await settle(connection, "claim_case", claims)
+
+
+def _rows(case: NewCase) -> list[Row]:
+    return [
+        (digest, case.tenant, version, case.case_id)
+        for digest, version in zip(case.ref_digests, case.index_versions, strict=True)
+    ]

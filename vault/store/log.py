@@ -7,11 +7,14 @@ only ever added to here; reading it needs the auditors' own role.
 
 import datetime as dt
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import asyncpg
 
-from vault.errors import Reason, VaultError
+from vault.errors import OutdatedKeysError, Reason, VaultError
+from vault.model import TenantId
 from vault.rows import Commit, DoneWrite, EntryFilter, EntryRow, NewWrite, StoredEntry
+from vault.store.claims import CurrentKeys, Name, Row, claim, current_keys
 from vault.store.database import Database, translated
 from vault.store.queries import QUERIES
 
@@ -22,46 +25,39 @@ class LogStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def commit(self, calls: Sequence[Commit]) -> list[DoneWrite | None]:
+    async def commit(self, calls: Sequence[Commit]) -> list[DoneWrite | VaultError | None]:
         """Makes all of it durable in one transaction.
 
         Returns:
             For each call None, or what an earlier write with the same idempotency key
-            did; of such a call nothing was stored, its entries neither.
+            did, or OutdatedKeysError; of the last two nothing was stored, its entries neither.
 
         Raises:
             VaultError: AUDIT_UNAVAILABLE (nothing was stored), or OUTCOME_UNKNOWN when the
                 connection broke during the commit of a write.
         """
-        # By key: of two calls that brought the same one into this trip, the first is done.
-        writes: dict[bytes, Commit] = {}
-        for call in calls:
-            if call.write is not None:
-                writes.setdefault(call.write.key_digest, call)
+        trip = _Trip(list(calls))
         committing = False
         try:
             async with self._database.connection() as connection:
-                if not writes:
-                    await _copy_entries(connection, calls)
+                if not any(call.write for call in calls):
+                    await copy_entries(connection, _entries(calls))
                     return [None] * len(calls)
-                transaction = connection.transaction()
-                await transaction.start()
-                try:
-                    claimed = await _claim(connection, list(writes.values()))
-                    mine = {id(writes[key_digest]) for key_digest in claimed}
-                    lost = [call for call in calls if call.write and id(call) not in mine]
-                    kept = [call for call in calls if not call.write or id(call) in mine]
-                    await _copy_tokens(connection, kept)
-                    await _copy_entries(connection, kept)
-                except BaseException:
-                    with translated():
-                        await transaction.rollback()
-                    raise
+                is_stored = False
+                while not is_stored:
+                    transaction = connection.transaction()
+                    await transaction.start()
+                    try:
+                        is_stored = await _store(connection, trip)
+                        if not is_stored:
+                            await transaction.rollback()
+                    except BaseException:
+                        with translated():
+                            await transaction.rollback()
+                        raise
                 committing = True
                 await transaction.commit()
-                if not lost:
-                    return [None] * len(calls)
-                done = await _find_done(connection, lost)
+                done = await _find_done(connection, trip.lost) if trip.lost else {}
         except VaultError as error:
             if committing:
                 raise VaultError(
@@ -76,10 +72,11 @@ class LogStore:
                 "the audit entry could not be made durable",
                 retry_after_ms=500,
             ) from error
-        return [
-            None if not call.write or id(call) in mine else _done(done, call.write)
-            for call in calls
-        ]
+        results: dict[int, DoneWrite | VaultError] = {
+            id(call): _done(done, call.write) for call in trip.lost if call.write
+        }
+        results |= {id(call): OutdatedKeysError() for call in trip.outdated}
+        return [results.get(id(call)) for call in calls]
 
     async def check_writable(self, probe: EntryRow) -> None:
         """Tries to add an entry and takes it back.
@@ -91,7 +88,7 @@ class LogStore:
             transaction = connection.transaction()
             await transaction.start()
             try:
-                await _copy_entries(connection, [Commit(entries=(probe,))])
+                await copy_entries(connection, [probe])
             finally:
                 await transaction.rollback()
 
@@ -141,31 +138,96 @@ class LogReader:
 
 
 def _done(done: dict[bytes, DoneWrite], write: NewWrite) -> DoneWrite:
-    found = done.get(write.key_digest)
-    if found is None:  # forgotten between two statements: its tokens are not known here
-        raise VaultError(
-            Reason.OUTCOME_UNKNOWN,
-            "the idempotency key has just expired; retry",
-            retry_after_ms=500,
-        )
-    return found
-
-
-async def _claim(connection: asyncpg.Connection, writes: Sequence[Commit]) -> set[bytes]:
-    arguments = sorted(
-        (call.write.key_digest, call.write.tenant, call.write.request_digest, call.write.outcome)
-        for call in writes
-        if call.write is not None
+    for digest in write.key_digests:
+        if digest in done:
+            return done[digest]
+    # Forgotten between two statements: its tokens are not known here.
+    raise VaultError(
+        Reason.OUTCOME_UNKNOWN,
+        "the idempotency key has just expired; retry",
+        retry_after_ms=500,
     )
-    # One statement a key, in one round trip: fast on PostgreSQL and on Citus alike.
-    rows = await connection.fetchmany(QUERIES["claim_write"], arguments)
-    return {row["key_digest"] for row in rows}
+
+
+@dataclass(slots=True)
+class _Trip:
+    """The calls of one trip: those still to be stored, and those that are out of it.
+
+    Attributes:
+        lost: their idempotency key is another's.
+        outdated: a key that they were made with has been replaced.
+    """
+
+    left: list[Commit]
+    lost: list[Commit] = field(default_factory=list)
+    outdated: list[Commit] = field(default_factory=list)
+
+    def leave(self, calls: Sequence[Commit], to: list[Commit]) -> None:
+        gone = {id(call) for call in calls}
+        self.left = [call for call in self.left if id(call) not in gone]
+        to += calls
+
+
+async def _store(connection: asyncpg.Connection, trip: _Trip) -> bool:
+    """Stores what is left of a trip; False if some had to leave it, and all must be undone."""
+    # Of two calls that brought the same key into this trip, the first is done.
+    taken: set[tuple[bytes, TenantId]] = set()
+    claims: dict[Name, Commit] = {}
+    second: list[Commit] = []
+    for call in trip.left:
+        if call.write is None:
+            continue
+        digests = {(digest, call.write.tenant) for digest in call.write.key_digests}
+        if taken & digests:
+            second.append(call)
+        else:
+            taken |= digests
+            claims[call.write.key_digests, call.write.tenant] = call
+    claimed = await claim(
+        connection,
+        "claim_write",
+        {n: _rows(call.write) for n, call in claims.items() if call.write},
+    )
+    lost = [*second, *(call for name, call in claims.items() if name not in claimed.won)]
+    winners = [claims[name] for name in claimed.won]
+    current = await current_keys(
+        connection,
+        {tenant for _, tenant in claimed.won},
+        {row.subject_id for call in winners for row in call.tokens},
+    )
+    outdated = [call for call in winners if not _is_current(call, current)]
+    if claimed.torn or outdated:
+        trip.leave(outdated, trip.outdated)
+        trip.leave([claims[name] for name in claimed.torn], trip.lost)
+        return False
+    trip.leave(lost, trip.lost)
+    await _copy_tokens(connection, trip.left)
+    await copy_entries(connection, _entries(trip.left))
+    return True
+
+
+def _rows(write: NewWrite) -> list[Row]:
+    return [
+        (key, write.tenant, request, version, write.outcome)
+        for key, request, version in zip(
+            write.key_digests, write.request_digests, write.index_versions, strict=True
+        )
+    ]
+
+
+def _is_current(call: Commit, current: CurrentKeys) -> bool:
+    """Whether it was made with the keys that are in force."""
+    return (
+        call.write is not None
+        and current.live[call.write.tenant] == call.write.index_versions
+        and all(current.newest.get(row.subject_id) == row.key_version for row in call.tokens)
+    )
 
 
 async def _find_done(
     connection: asyncpg.Connection, lost: Sequence[Commit]
 ) -> dict[bytes, DoneWrite]:
-    digests = [call.write.key_digest for call in lost if call.write is not None]
+    digests = [digest for call in lost if call.write for digest in call.write.key_digests]
     rows = await connection.fetch(QUERIES["find_writes"], digests)
     return {row["key_digest"]: DoneWrite(row["request_digest"], row["outcome"]) for row in rows}
 
@@ -184,7 +246,12 @@ async def _copy_tokens(connection: asyncpg.Connection, calls: Sequence[Commit]) 
         )
 
 
-async def _copy_entries(connection: asyncpg.Connection, calls: Sequence[Commit]) -> None:
+def _entries(calls: Sequence[Commit]) -> list[EntryRow]:
+    return [row for call in calls for row in call.entries]
+
+
+async def copy_entries(connection: asyncpg.Connection, entries: Sequence[EntryRow]) -> None:
+    """Adds entries, in whatever transaction the connection is in."""
     records = [
         (
             row.entry_id,
@@ -204,8 +271,7 @@ async def _copy_entries(connection: asyncpg.Connection, calls: Sequence[Commit])
             row.entry,
             row.leaf_hash,
         )
-        for call in calls
-        for row in call.entries
+        for row in entries
     ]
     if records:
         await connection.copy_records_to_table(

@@ -2,8 +2,12 @@
 
 from collections.abc import Sequence
 
+import asyncpg
+
+from vault.keys.limits import MOST_USES
 from vault.model import SubjectId, TenantId
 from vault.rows import DoneWrite, NewSubject, TenantKeyRow, TokenRow, WrappedKeyRow
+from vault.store.claims import Claim, Name, Row, Settled, settle
 from vault.store.database import Database
 from vault.store.queries import QUERIES
 
@@ -69,61 +73,53 @@ class ValueStore:
             if row["subject_id"] in versions
         }
 
-    async def bind_subjects(self, subjects: Sequence[NewSubject]) -> set[tuple[bytes, TenantId]]:
+    async def bind_subjects(self, subjects: Sequence[NewSubject]) -> Settled:
         """Stores new subjects with their first keys; those that another process bound first
         are left as they are.
-
-        Returns:
-            The (reference digest, tenant) pairs that this call bound.
 
         Raises:
             VaultError: DATABASE_UNAVAILABLE.
         """
-        # In order of key, so that two processes that bind the same ones don't deadlock.
-        ordered = sorted(subjects, key=lambda s: (s.ref_digest, s.key.tenant))
-        async with self._database.connection() as connection, connection.transaction():
-            claimed = await connection.fetchmany(
-                QUERIES["claim_subject_ref"],
-                [
-                    (s.ref_digest, s.key.tenant, s.index_key_version, s.key.subject_id)
-                    for s in ordered
-                ],
+        named = {(s.ref_digests, s.key.tenant): s for s in subjects}
+        claims = {name: Claim(_refs(s), s.index_versions) for name, s in named.items()}
+        async with self._database.connection() as connection:
+
+            async def copy(mine: frozenset[Name]) -> None:
+                await _copy_subjects(connection, [named[name] for name in mine])
+
+            return await settle(connection, "claim_subject_ref", claims, copy)
+
+    async def reserve_uses(
+        self, wanted: Sequence[tuple[SubjectId, int, int]]
+    ) -> tuple[dict[tuple[SubjectId, int], int], set[tuple[SubjectId, int]]]:
+        """Charges keys (subject, version) with seals to come.
+
+        Returns:
+            How many seals each is charged with now, and those that would go beyond the
+            limit. A key that is gone is in neither.
+
+        Raises:
+            VaultError: DATABASE_UNAVAILABLE.
+        """
+        # In order of key, so that two processes that charge the same ones don't deadlock.
+        arguments = [(*each, MOST_USES) for each in sorted(wanted)]
+        async with self._database.connection() as connection:
+            async with connection.transaction():
+                # The write that the seals are for is waited for, and it comes after this one.
+                await connection.execute(QUERIES["commit_without_waiting"])
+                rows = await connection.fetchmany(QUERIES["reserve_uses"], arguments)
+            charged = {(row["subject_id"], row["key_version"]): row["uses"] for row in rows}
+            missing = {(subject, version) for subject, version, _ in wanted} - charged.keys()
+            if not missing:
+                return charged, set()
+            rows = await connection.fetch(
+                QUERIES["key_versions"], [subject for subject, _ in missing]
             )
-            mine = {(row["ref_digest"], row["tenant"]) for row in claimed}
-            won = [s.key for s in ordered if (s.ref_digest, s.key.tenant) in mine]
-            await connection.copy_records_to_table(
-                "subjects",
-                columns=("subject_id", "tenant"),
-                records=[(key.subject_id, key.tenant) for key in won],
-            )
-            await connection.copy_records_to_table(
-                "subject_keys",
-                columns=(
-                    "subject_id",
-                    "key_version",
-                    "tenant",
-                    "wrapped",
-                    "root_version",
-                    "key_salt",
-                    "commitment",
-                ),
-                records=[
-                    (
-                        key.subject_id,
-                        key.key_version,
-                        key.tenant,
-                        key.wrapped,
-                        key.root_version,
-                        key.key_salt,
-                        key.commitment,
-                    )
-                    for key in won
-                ],
-            )
-        return mine
+        there = {(row["subject_id"], row["key_version"]) for row in rows}
+        return charged, missing & there
 
     async def find_tenant_keys(self, tenant: TenantId) -> list[TenantKeyRow]:
-        """A tenant's index keys, newest first.
+        """A tenant's index keys, the oldest first.
 
         Raises:
             VaultError: DATABASE_UNAVAILABLE.
@@ -137,6 +133,7 @@ class ValueStore:
                 wrapped=row["wrapped"],
                 root_version=row["root_version"],
                 commitment=row["commitment"],
+                is_live=row["is_live"],
             )
             for row in rows
         ]
@@ -171,3 +168,45 @@ class ValueStore:
             (row["key_digest"], row["tenant"]): DoneWrite(row["request_digest"], row["outcome"])
             for row in rows
         }
+
+
+def _refs(subject: NewSubject) -> list[Row]:
+    key = subject.key
+    return [
+        (digest, key.tenant, version, key.subject_id)
+        for digest, version in zip(subject.ref_digests, subject.index_versions, strict=True)
+    ]
+
+
+async def _copy_subjects(connection: asyncpg.Connection, subjects: Sequence[NewSubject]) -> None:
+    await connection.copy_records_to_table(
+        "subjects",
+        columns=("subject_id", "tenant"),
+        records=[(s.key.subject_id, s.key.tenant) for s in subjects],
+    )
+    await connection.copy_records_to_table(
+        "subject_keys",
+        columns=(
+            "subject_id",
+            "key_version",
+            "tenant",
+            "wrapped",
+            "root_version",
+            "key_salt",
+            "commitment",
+            "uses",
+        ),
+        records=[
+            (
+                s.key.subject_id,
+                s.key.key_version,
+                s.key.tenant,
+                s.key.wrapped,
+                s.key.root_version,
+                s.key.key_salt,
+                s.key.commitment,
+                s.uses,
+            )
+            for s in subjects
+        ],
+    )
