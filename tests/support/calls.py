@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
 from vault.errors import Reason
-from vault.v1 import audit_pb2, policy_pb2, tokens_pb2
+from vault.v1 import audit_pb2, policy_pb2, subjects_pb2, tokens_pb2
 
 Metadata = Sequence[tuple[str, str | bytes]]
 
@@ -64,6 +64,16 @@ RPCS: Mapping[str, Rpc] = {
         "/vault.v1.AuditService/GetStats",
         audit_pb2.GetStatsRequest,
         audit_pb2.GetStatsResponse,
+    ),
+    "EraseSubject": Rpc(
+        "/vault.v1.SubjectService/EraseSubject",
+        subjects_pb2.EraseSubjectRequest,
+        subjects_pb2.EraseSubjectResponse,
+    ),
+    "GetErasure": Rpc(
+        "/vault.v1.SubjectService/GetErasure",
+        subjects_pb2.GetErasureRequest,
+        subjects_pb2.GetErasureResponse,
     ),
     "GetBundle": Rpc(
         "/vault.v1.PolicyService/GetBundle",

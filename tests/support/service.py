@@ -121,7 +121,9 @@ class VaultService:
             elif each.name == "witness_file":
                 own[each.name] = make_folder(self.folder / "witness") / "checkpoint"
             elif each.name == "ledger_file":
-                own[each.name] = make_folder(self.folder / "ledger") / "erasures.jsonl"
+                # Of the database, so that all services on it share it.
+                folder = make_folder(shared.ledger_file.parent)
+                own[each.name] = folder / f"{self.urls.name}.jsonl"
         return replace(shared, **own)
 
     def stop(self) -> int:
@@ -142,6 +144,11 @@ class VaultService:
         if process.stdout is not None:
             process.stdout.close()
         return process.returncode
+
+    @property
+    def ledger_file(self) -> Path:
+        """The ledger of erasures."""
+        return self._settings().ledger_file
 
     def signal(self, number: int) -> None:
         assert self._process is not None

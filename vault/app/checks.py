@@ -5,6 +5,7 @@ Guarantees: nothing here changes anything. Leaves to `vault.app` what follows fr
 
 import asyncio
 from pathlib import Path
+from typing import Protocol
 
 from vault.audit.account import Account, EntryIds
 from vault.audit.alarms import Alarm, Alarms, TreeDamageError
@@ -18,6 +19,7 @@ from vault.policy.bundle import Bundle
 from vault.policy.faults import BundleError
 from vault.policy.load import load_bundle
 from vault.rpc.health import Check
+from vault.service.ledger_gate import LedgerGate
 from vault.store.database import Database
 from vault.store.log import LogStore
 from vault.store.tree import TreeReader
@@ -99,6 +101,23 @@ def log_soundness(alarms: Alarms) -> Check:
             raise VaultError(Reason.AUDIT_UNAVAILABLE, "the log is damaged")
 
     return log_is_sound
+
+
+class Gated(Protocol):
+    @property
+    def gate(self) -> LedgerGate: ...
+
+
+def ledger_checks(ledger: Gated | None) -> dict[str, Check]:
+    """What health asks of the ledger of erasures, where there is one."""
+    if ledger is None:
+        return {}
+    gate = ledger.gate
+
+    async def ledger_is_applied() -> None:
+        gate.require()
+
+    return {"ledger": ledger_is_applied}
 
 
 async def check_witnessed(witness: WitnessFile, tree: TreeReader) -> None:

@@ -4,52 +4,24 @@ Guarantees: a process without them answers every such call with CUSTODY_UNAVAILA
 has no right in the database or in Transit that only custodians need.
 """
 
-import contextlib
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
-from vault.app.log import LogParts
+from vault.app.house import House
+from vault.app.keys import open_keys
 from vault.app.parts import custody_transit_settings
-from vault.app.stages import Stages
-from vault.clock import Clock
-from vault.config import Config
-from vault.crypto.keyring import Keyring
-from vault.crypto.transit import Transit
 from vault.crypto.transit_admin import TransitAdmin
 from vault.errors import Reason, VaultError
-from vault.policy.holder import BundleHolder
 from vault.rpc.boundary import Method, Send, StreamMethod
+from vault.rpc.subject_service import SUBJECT_SERVICE, SubjectService
 from vault.service.call import Call
-from vault.service.index_keys import IndexKeys
-from vault.service.recorder import Recorder
-from vault.store.database import Database
-from vault.telemetry import Telemetry
+from vault.service.erase import Eraser
+from vault.service.references import SubjectReferences
 from vault.v1 import keys_pb2, subjects_pb2
 
 KEY_SERVICE = "vault.v1.KeyService"
-SUBJECT_SERVICE = "vault.v1.SubjectService"
 
 Methods = Sequence[Method[Any] | StreamMethod[Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class House:
-    """What the rest of the service has that custody builds on."""
-
-    config: Config
-    stack: contextlib.AsyncExitStack
-    open_database: Callable[[Path, int], Awaitable[Database]]
-    holder: BundleHolder
-    telemetry: Telemetry
-    transit: Transit
-    keyring: Keyring
-    index_keys: IndexKeys
-    stages: Stages
-    recorder: Recorder
-    log: LogParts
-    clock: Clock
 
 
 async def open_custody(house: House) -> Methods:
@@ -65,7 +37,34 @@ async def open_custody(house: House) -> Methods:
     admin = TransitAdmin(custody_transit_settings(house.config), clock=house.clock)
     house.stack.push_async_callback(admin.close)
     await admin.open(house.holder.current.tenants)
-    return _unavailable()
+    keys = await open_keys(house, admin)
+    return _completed([*keys, *SubjectService(_eraser(house)).methods()])
+
+
+def _eraser(house: House) -> Eraser:
+    if house.ledger is None or house.ledger.custody is None:
+        raise VaultError(Reason.CUSTODY_UNAVAILABLE, "custody without a ledger of erasures")
+    custody = house.ledger.custody
+    eraser = Eraser(
+        store=custody.store,
+        backups=custody.backups,
+        ledger=house.ledger.ledger,
+        mender=custody.replayer,
+        references=SubjectReferences(index_keys=house.index_keys, subjects=house.stages.subjects),
+        tokens=house.stages.loads,
+        recorder=house.recorder,
+        forget=house.keyring.drop,
+        max_age_seconds=house.config.cache.max_age_seconds,
+        clock=house.clock,
+    )
+    house.stack.push_async_callback(eraser.close)
+    return eraser
+
+
+def _completed(served: Methods) -> Methods:
+    """Every method of custody: those that are served, and refusals for the others."""
+    rpcs = {method.rpc for method in served}
+    return [*served, *(method for method in _unavailable() if method.rpc not in rpcs)]
 
 
 def _unavailable() -> Methods:

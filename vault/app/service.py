@@ -16,10 +16,13 @@ from vault.app.checks import (
     UnsafeError,
     health_checks,
     issuers_of,
+    ledger_checks,
     load_rules,
     log_soundness,
 )
-from vault.app.custody import KEY_SERVICE, SUBJECT_SERVICE, House, open_custody
+from vault.app.custody import KEY_SERVICE, open_custody
+from vault.app.house import House
+from vault.app.ledger import open_ledger
 from vault.app.log import open_log
 from vault.app.parts import transit_settings
 from vault.app.stages import open_stages
@@ -50,6 +53,7 @@ from vault.rpc.convert import Limits
 from vault.rpc.health import HealthMonitor
 from vault.rpc.server import GrpcServer, ServerSettings
 from vault.rpc.services import POLICY_SERVICE, TOKEN_SERVICE, Services
+from vault.rpc.subject_service import SUBJECT_SERVICE
 from vault.service.archived import ArchivedEntries
 from vault.service.bundles import BundleKeeper
 from vault.service.detokenize import Detokenizer
@@ -64,6 +68,7 @@ from vault.service.tokenize import Tokenizer
 from vault.store.cases import CaseStore
 from vault.store.checks import database_faults
 from vault.store.database import Database, PoolSettings
+from vault.store.erasures import ErasureReader
 from vault.store.log import LogReader, LogStore
 from vault.store.values import ValueStore
 from vault.telemetry import Telemetry
@@ -199,6 +204,18 @@ class Service:
             rows=values, transit=transit, clock=clock, max_age_seconds=cache.max_age_seconds
         )
         forget.append(index_keys.clear)
+
+        # The ledger of erasures, before anything is asked of keys: is the database as new as it?
+        ledger = await open_ledger(
+            config,
+            stack=self._stack,
+            database=database,
+            open_database=self._database,
+            keyring=keyring,
+            index_keys=index_keys,
+            metrics=telemetry.metrics,
+            clock=clock,
+        )
         for tenant in holder.current.tenants:
             await index_keys.get(TenantId(tenant))
 
@@ -246,12 +263,14 @@ class Service:
                 subjects=stages.subjects,
                 cases=stages.cases,
                 keys=stages.keys,
+                uses=stages.uses,
                 recorder=recorder,
             ),
             detokenizer=Detokenizer(
                 rows=stages.loads,
                 cases=stages.cases,
                 keys=stages.keys,
+                erased=ErasureReader(database),
                 recorder=recorder,
                 clock=clock,
             ),
@@ -262,7 +281,6 @@ class Service:
                 items=limits.items,
                 subjects=limits.subjects,
                 fields_per_subject=limits.fields_per_subject,
-                uses=stages.uses,
             ),
         )
 
@@ -281,7 +299,7 @@ class Service:
             statistician=Statistician(log=proofs, lister=lister, recorder=recorder),
             prover=Prover(log=proofs, hashes=hashes, recorder=recorder),
             exporter=Exporter(log=proofs, hashes=hashes, recorder=recorder, archive=archive),
-            verifier_key=lambda: str(signer.verifier_keys[0]),
+            verifier_key=lambda row: str(signer.key_of(row)),
         )
 
         custody = await open_custody(
@@ -297,6 +315,7 @@ class Service:
                 stages=stages,
                 recorder=recorder,
                 log=tree,
+                ledger=ledger,
                 clock=clock,
             )
         )
@@ -304,7 +323,7 @@ class Service:
         # 7. Health and housekeeping.
         health = HealthMonitor(
             services=(TOKEN_SERVICE, AUDIT_SERVICE, POLICY_SERVICE, KEY_SERVICE, SUBJECT_SERVICE),
-            checks=health_checks(database, transit, log, ids),
+            checks=health_checks(database, transit, log, ids) | ledger_checks(ledger),
             own_checks={AUDIT_SERVICE: {"log": log_soundness(alarms)}},
             interval_s=_HEALTH_S,
         )
@@ -340,6 +359,7 @@ class Service:
             max_request_bytes=limits.request_bytes,
             max_in_flight=limits.in_flight_calls,
             default_deadline_s=limits.default_deadline_seconds,
+            gate=None if ledger is None else ledger.gate.require,
         )
         server = GrpcServer(
             ServerSettings(

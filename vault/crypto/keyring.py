@@ -5,9 +5,10 @@ lies among more than `max_entries`; the least recently used goes first. Concurre
 key open it once. A key whose opening was under way when its subject was dropped (or all were
 cleared) does not come back: `put` takes the generation read before the opening began.
 
-Leaves to others: when to drop (erase, rotate) and to clear (policy, Transit lost for
-longer than the grace); threads: one event loop owns a keyring. The memory of a dropped
-key is freed, not wiped: the cipher object has its own copy, which cannot be erased.
+Leaves to others: when to drop (erase, rotate), to clear (policy, Transit lost for
+longer than the grace) and to pause (nothing is heard of other processes); threads: one event
+loop owns a keyring. The memory of a dropped key is freed, not wiped: the cipher object has its
+own copy, which cannot be erased.
 """
 
 import asyncio
@@ -61,6 +62,7 @@ class Keyring:
         self._versions: dict[SubjectId, set[int]] = {}
         self._opening: dict[tuple[SubjectId, int], asyncio.Task[SubjectKey]] = {}
         self._generation = 0
+        self._is_paused = False
         self._hits = 0
         self._misses = 0
         self._evictions: Counter[Cause] = Counter()
@@ -92,7 +94,7 @@ class Keyring:
         self, subject_id: SubjectId, key_version: int, key: SubjectKey, *, generation: int
     ) -> None:
         """Keep a key, unless something was dropped since `generation` was read."""
-        if generation != self._generation:
+        if generation != self._generation or self._is_paused:
             return
         name = (subject_id, key_version)
         if name in self._entries:
@@ -168,6 +170,16 @@ class Keyring:
         self._evictions["cleared"] += len(self._entries)
         self._entries.clear()
         self._versions.clear()
+
+    def pause(self) -> None:
+        """Forget everything and keep nothing, until `resume`: nobody would say what to drop."""
+        self._is_paused = True
+        self.clear()
+
+    def resume(self) -> None:
+        """Keep keys again, but none that was opened meanwhile."""
+        self.clear()
+        self._is_paused = False
 
     def expire(self) -> None:
         """Forget what is too old; to be called now and then, so that idle keys go as well."""

@@ -125,6 +125,7 @@ class Boundary:
         max_request_bytes: int,
         max_in_flight: int,
         default_deadline_s: float,
+        gate: Callable[[], None] | None = None,
     ) -> None:
         self._identifier = identifier
         self._bundles = bundles
@@ -136,6 +137,7 @@ class Boundary:
         self._max_request_bytes = max_request_bytes
         self._max_in_flight = max_in_flight
         self._default_deadline_s = default_deadline_s
+        self._gate = gate or _always_open
         self._at_work = 0
         self._streams = 0
         self._is_draining = False
@@ -266,6 +268,7 @@ class Boundary:
         account.principal = principal
         if self._is_draining:
             raise VaultError(Reason.SHUTTING_DOWN, "the service is stopping", retry_after_ms=500)
+        self._gate()
         # Only calls that were let in count: those that are turned away and wait for their entry
         # must not keep others out, or lasting overload would end in nothing but refusals.
         if self._at_work >= self._max_in_flight:
@@ -352,6 +355,11 @@ _ITEMS = {
     Verdict.INVALID: names.ITEMS_INVALID,
     Verdict.FAILED: names.ITEMS_FAILED,
 }
+
+
+def _always_open() -> None:
+    """The gate where there is no ledger of erasures."""
+
 
 _INVALID_BELOW = Reason.CERTIFICATE_INVALID
 _FAILED = frozenset(reason for reason in Reason if reason >= Reason.KEY_STORE_SEALED) | {

@@ -6,6 +6,7 @@ before, in `vault.rpc.boundary`, 8 (reply) after.
 
 import datetime as dt
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -34,6 +35,12 @@ class TokenLoader(Protocol):
     async def submit(self, item: Sequence[str], rider: CallTrace) -> dict[str, TokenRow]: ...
 
 
+class ErasedReader(Protocol):
+    """Which subjects were erased."""
+
+    async def find_erased(self, subjects: Sequence[SubjectId]) -> AbstractSet[SubjectId]: ...
+
+
 @dataclass(slots=True)
 class _Item:
     """One item on its way: its note, and what the steps find out."""
@@ -59,12 +66,14 @@ class Detokenizer:
         rows: TokenLoader,
         cases: Cases,
         keys: SubjectKeys,
+        erased: ErasedReader,
         recorder: Recorder,
         clock: Clock,
     ) -> None:
         self._rows = rows
         self._cases = cases
         self._keys = keys
+        self._erased = erased
         self._recorder = recorder
         self._clock = clock
 
@@ -91,12 +100,20 @@ class Detokenizer:
         if query.all_or_nothing:
             _require_all(items)
 
-        # 5. Unwrap the subject keys that are not in memory.
+        # 5. Unwrap the subject keys that are not in memory. What was erased has an empty envelope;
+        # what was stored while its subject was erased has no key.
         call.trace.mark(names.STAGE_UNWRAP)
         rows = [item.row for item in items if item.row is not None and item.result is None]
         keys = await self._keys.open(
-            call.tenant, {(row.subject_id, row.key_version) for row in rows}, call.trace
+            call.tenant,
+            {(row.subject_id, row.key_version) for row in rows if row.envelope},
+            call.trace,
         )
+        gone = {row.subject_id for row in rows if (row.subject_id, row.key_version) not in keys}
+        erased = await self._erased.find_erased(list(gone)) if gone else set()
+        for item in items:
+            if item.row is not None and item.result is None and item.row.subject_id in erased:
+                item.refuse(Reason.ERASED)
 
         # 6. Open each value and render the view.
         call.trace.mark(names.STAGE_OPEN)

@@ -11,7 +11,7 @@ from typing import Protocol
 from vault.audit.account import Account, EntryIds
 from vault.errors import Reason, VaultError
 from vault.model import Verdict
-from vault.rows import Commit, DoneWrite, NewWrite, TokenRow
+from vault.rows import Commit, DoneWrite, EntryRow, NewWrite, TokenRow
 from vault.telemetry.trace import CallTrace
 
 
@@ -65,6 +65,22 @@ class Recorder:
         if done is not None:
             account.is_closed = False
         return done
+
+    def close(self, account: Account) -> tuple[EntryRow, ...]:
+        """The entries of a call for somebody who makes them durable with what the call did.
+        If that fails, the account has to be open again (`is_closed`).
+        """
+        return account.close(self._ids)
+
+    async def record_closed(
+        self, account: Account, entries: tuple[EntryRow, ...], rider: CallTrace
+    ) -> None:
+        """Makes entries of `close` durable by themselves.
+
+        Raises:
+            VaultError: as `record`.
+        """
+        await self._commit(account, Commit(entries=entries), rider)
 
     async def _commit(self, account: Account, commit: Commit, rider: CallTrace) -> DoneWrite | None:
         try:

@@ -102,16 +102,21 @@ class Tokenizer:
 
         for _ in range(_ATTEMPTS - 1):
             try:
-                return await self._store(call, command, groups)
+                return await self._store(call, command, groups, is_last=False)
             except OutdatedKeysError:
                 # A key was replaced between two steps; the newest ones are asked for anew.
                 self._index_keys.forget(call.tenant)
                 for item in items:
                     item.begin_again()
-        return await self._store(call, command, groups)
+        return await self._store(call, command, groups, is_last=True)
 
     async def _store(
-        self, call: Call, command: TokenizeCommand, groups: list[list[_Item]]
+        self,
+        call: Call,
+        command: TokenizeCommand,
+        groups: list[list[_Item]],
+        *,
+        is_last: bool,
     ) -> list[list[IssueResult]]:
         """Steps 4 to 7.
 
@@ -149,6 +154,8 @@ class Tokenizer:
         seals = Counter(found[item.ref] for item in storable)
         await self._uses.charge(seals, call.trace)
         keys = await self._keys.open(call.tenant, seals.keys(), call.trace)
+        if len(keys) < len(seals) and not is_last:
+            raise OutdatedKeysError  # most likely its subject was erased since step 4
 
         # 6. Seal each value under its subject's key, bound to its token.
         call.trace.mark(names.STAGE_SEAL)

@@ -6,7 +6,7 @@ of them passes: an error says which kind of thing went wrong, no more.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
 import asyncpg
@@ -47,6 +47,8 @@ class Database:
     def __init__(self, settings: PoolSettings) -> None:
         self._settings = settings
         self._pool: asyncpg.Pool | None = None
+        self.greet: Callable[[asyncpg.Connection], Awaitable[None]] | None = None
+        """Judges each connection that is made from now on, before anybody gets it."""
 
     async def open(self) -> None:
         """Connects.
@@ -66,8 +68,13 @@ class Database:
                 timeout=settings.connect_timeout,
                 command_timeout=settings.statement_timeout,
                 max_inactive_connection_lifetime=300,
+                init=self._meet,
                 server_settings=server_settings,
             )
+
+    async def _meet(self, connection: asyncpg.Connection) -> None:
+        if self.greet is not None:
+            await self.greet(connection)
 
     async def close(self) -> None:
         """Closes every connection, by force after two seconds."""

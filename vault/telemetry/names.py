@@ -416,6 +416,21 @@ KEY_ALARM: Final = Metric(
     "1 for each alarm about keys that is on",
     (_TENANT, _KIND, ("alarm", Code(KEY_ALARMS))),
 )
+KEY_EVENTS_LISTENING: Final = Metric(
+    "pdvault.key_events.listening",
+    "1",
+    "gauge",
+    "1 while other processes' erasures are heard of; 0: no key is cached",
+)
+KEY_EVENTS_LOSSES: Final = Metric(
+    "pdvault.key_events.losses", "{loss}", "counter", "how often that connection was lost"
+)
+LEDGER_AGREES: Final = Metric(
+    "pdvault.ledger.agrees",
+    "1",
+    "gauge",
+    "1 while the database is up to the ledger of erasures; 0: nothing is served",
+)
 METRICS: Final = (
     CALLS,
     CALL_DURATION,
@@ -443,6 +458,9 @@ METRICS: Final = (
     LOG_ALARM,
     WITNESS_REQUESTS,
     WITNESS_LAG,
+    KEY_EVENTS_LISTENING,
+    KEY_EVENTS_LOSSES,
+    LEDGER_AGREES,
     KEY_JOB_ROWS,
     KEY_JOB_LEFT,
     KEY_JOB_RATE,
@@ -454,7 +472,7 @@ METRICS: Final = (
 
 # --- Fields of log lines -------------------------------------------------------------
 
-DEPENDENCIES: Final = frozenset({"database", "transit", "audit", "log"})
+DEPENDENCIES: Final = frozenset({"database", "transit", "audit", "log", "ledger"})
 """What health follows, by the names of its checks."""
 STATES: Final = (
     TRANSIT_STATES | DEPENDENCIES | {"starting", "serving", "not_serving", "stopping", "stopped"}
