@@ -121,6 +121,7 @@ JUSTIFIED = {
     ("rpc", "crypto"): "a token's grammar is checked with the request's form",
     ("rpc", "rows"): "a stored checkpoint becomes a message",
     ("embedded", "audit"): "the log's public key is written beside the clients' certificates",
+    ("cli", "backup"): "a backup that can't be read is told as such",
     ("cli", "audit"): "exports, proofs and access records are verified where they are read",
     ("cli", "crypto"): "listed tokens are looked for by their digests",
     ("cli", "policy"): "policy check and policy test need no running service",

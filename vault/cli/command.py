@@ -67,6 +67,7 @@ class Command:
         one_of: groups of flags of which at most one may be given.
         example: lines to copy.
         run: `module:function`, imported only when the command runs.
+        is_default: its last word may be left out.
     """
 
     words: tuple[str, ...]
@@ -77,6 +78,7 @@ class Command:
     details: str = ""
     options: tuple[Option, ...] = ()
     one_of: tuple[tuple[str, ...], ...] = field(default=())
+    is_default: bool = False
 
     @property
     def name(self) -> str:

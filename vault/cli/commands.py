@@ -5,6 +5,7 @@ from pathlib import Path
 from vault.cli import values
 from vault.cli.archive_commands import ARCHIVE_COMMANDS
 from vault.cli.audit_commands import AUDIT_COMMANDS
+from vault.cli.backup_commands import BACKUP_COMMANDS
 from vault.cli.command import Audience, Command, Option
 from vault.cli.exposure_command import EXPOSURE
 from vault.cli.key_commands import KEY_COMMANDS
@@ -210,6 +211,7 @@ COMMANDS: tuple[Command, ...] = (
         run="vault.cli.migrate:run",
     ),
     *ARCHIVE_COMMANDS,
+    *BACKUP_COMMANDS,
     Command(
         words=("serve",),
         audience=Audience.OPERATOR,

@@ -5,6 +5,7 @@ place: its message might hold a value.
 """
 
 from vault.app.checks import UnsafeError
+from vault.backup.stream import BackupError
 from vault.cli.output import CommandError
 from vault.client import CredentialFilesError, UnavailableError, VaultCallError
 from vault.config import ConfigError
@@ -51,6 +52,8 @@ def describe(error: Exception) -> CommandError:
             )
         case UnsafeError():
             return CommandError("refused to start: the database is unsafe", details=error.faults)
+        case BackupError():
+            return CommandError(str(error), hint="nothing was restored")
         case EmbeddedError():
             in_use = "is in use by" in str(error)
             hint = "stop that process, or choose another folder with --state" if in_use else ""

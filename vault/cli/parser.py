@@ -33,7 +33,7 @@ def parse(commands: Sequence[Command], argv: Sequence[str]) -> argparse.Namespac
         SystemExit: help was asked for (0), or the usage is wrong (2).
     """
     parser = build_parser(commands)
-    args, unknown = parser.parse_known_args(argv)
+    args, unknown = parser.parse_known_args(_whole(commands, argv))
     if unknown:
         # What is not known may be a value that lost its place, so only flags are repeated.
         flags = [text.partition("=")[0] for text in unknown if text.startswith("--")]
@@ -47,6 +47,16 @@ def parse(commands: Sequence[Command], argv: Sequence[str]) -> argparse.Namespac
         )
         raise SystemExit(USAGE)
     return args
+
+
+def _whole(commands: Sequence[Command], argv: Sequence[str]) -> Sequence[str]:
+    """`backup --out FILE` means `backup make --out FILE`."""
+    defaults = {each.words[0]: each.words[1] for each in commands if each.is_default}
+    if argv and argv[0] in defaults and argv[1:2] not in (["--help"], ["-h"]):
+        follows = argv[1] if len(argv) > 1 else ""
+        if follows.startswith("-"):
+            return [argv[0], defaults[argv[0]], *argv[1:]]
+    return argv
 
 
 def build_parser(commands: Sequence[Command]) -> Parser:

@@ -183,3 +183,60 @@ select pg_temp.restore_end();
 -- name: analyze_all
 -- Statistics for the planner, which a dump does not hold.
 analyze;
+
+-- name: next_origin
+-- Whether a restore ended the log of this name, and under which name it goes on.
+select next_origin from audit_ended_logs where origin = $1;
+
+-- name: first_origin
+-- The name of the first log of this deployment; null: the present one is the first.
+select origin from audit_ended_logs order by ended_at limit 1;
+
+-- name: end_log
+-- A log ends: what was signed in its name is kept apart.
+with ended as (
+    insert into audit_ended_logs (origin, size, root, note, kept, next_origin, entry_id)
+    values ($1, $2, $3, $4, $5, $6, $7)
+), moved as (
+    delete from audit_checkpoints returning size, root, note, signed_at
+), lines as (
+    delete from audit_cosignatures returning size, witness, line
+)
+insert into audit_past_checkpoints (origin, size, root, note, signed_at)
+select
+    $1, m.size, m.root,
+    m.note || coalesce((select string_agg(l.line, '' order by l.witness) from lines as l where l.size = m.size), ''),
+    m.signed_at
+from moved as m;
+
+-- name: place_entry
+-- Gives an entry that waits the place $2, at once.
+with waiting as (
+    delete from audit_pending where entry_id = $1 returning entry_id, recorded_at
+)
+insert into audit_leaves (leaf_index, entry_id, recorded_at, leaf_hash, tenant)
+select $2, w.entry_id, w.recorded_at, e.leaf_hash, e.tenant
+from waiting as w
+join audit_entries as e on e.entry_id = w.entry_id and e.recorded_at = w.recorded_at;
+
+-- name: sample_subjects
+-- Subjects from a random handle on.
+select subject_id from subject_keys where subject_id >= $1 order by subject_id limit $2;
+
+-- name: sample_values
+-- Values of these subjects and the keys that open them; those that were erased have none.
+select
+    t.token, t.tenant, t.subject_id, t.field_type, t.envelope, t.key_version,
+    k.wrapped, k.root_version, k.key_salt, k.commitment
+from tokens as t
+join subject_keys as k on k.subject_id = t.subject_id and k.key_version = t.key_version
+where t.subject_id = any($1) and octet_length(t.envelope) > 0
+order by t.subject_id, t.token;
+
+-- name: count_left_of
+-- What is left of these subjects: keys, references, values.
+select
+    (select count(*) from subject_keys where subject_id = any($1)) as keys,
+    (select count(*) from subject_refs where subject_id = any($1)) as refs,
+    (select count(*) from tokens where subject_id = any($1) and octet_length(envelope) > 0) as "values",
+    (select count(*) from tokens where subject_id = any($1)) as tokens;
