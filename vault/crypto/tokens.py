@@ -22,12 +22,14 @@ MAX_TOKEN_CHARS = 8 + 1 + 8 + 1 + BODY_CHARS + CHECK_CHARS
 
 # Crockford's base 32 without i, l, o and u; we read lower case only and no look-alikes.
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
-_VALUES = {char: value for value, char in enumerate(_ALPHABET)}
+_TO_INT = str.maketrans(_ALPHABET, "0123456789abcdefghijklmnopqrstuv")
+"""To the digits of Python's own base 32."""
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 _PREFIX = re.compile(r"[a-z]{2,8}")
 _ENVIRONMENT = re.compile(r"[a-z][a-z0-9]{1,7}")
 _TOKEN = re.compile(
-    rf"(?P<head>[a-z]{{2,8}}_(?P<environment>[a-z][a-z0-9]{{1,7}})_)"
-    rf"(?P<body>[{_ALPHABET}]{{{BODY_CHARS}}})(?P<check>[{_ALPHABET}]{{{CHECK_CHARS}}})"
+    r"[a-z]{2,8}_(?P<environment>[a-z][a-z0-9]{1,7})_"
+    rf"[{_ALPHABET}]{{{BODY_CHARS + CHECK_CHARS}}}"
 )
 _DIGEST_DOMAIN = b"pdvault/token/v1\x00"
 
@@ -58,7 +60,7 @@ def new_token(
     unchecked = (
         f"{prefix}_{environment}_{_base32(int.from_bytes(random(RANDOM_BYTES)), BODY_CHARS)}"
     )
-    return unchecked + _check(unchecked)
+    return unchecked + _base32(_checksum(unchecked), CHECK_CHARS)
 
 
 def token_form(text: str, environment: str | None = None) -> TokenForm:
@@ -71,9 +73,10 @@ def token_form(text: str, environment: str | None = None) -> TokenForm:
         return TokenForm.BAD_GRAMMAR
     # 26 and 7 characters hold 130 and 35 bits: the 2 and 3 in front must be zero, or
     # several strings would stand for one token.
-    if _number(match["body"]) >> 128 or _number(match["check"]) >> 32:
+    unchecked, check = text[:-CHECK_CHARS], _number(text[-CHECK_CHARS:])
+    if _number(unchecked[-BODY_CHARS:]) >> 128 or check >> 32:
         return TokenForm.BAD_GRAMMAR
-    if match["check"] != _check(match["head"] + match["body"]):
+    if check != _checksum(unchecked):
         return TokenForm.BAD_CHECK
     return TokenForm.GOOD
 
@@ -83,16 +86,14 @@ def token_digest(token: str) -> bytes:
     return hashlib.sha256(_DIGEST_DOMAIN + token.encode()).digest()
 
 
-def _check(unchecked: str) -> str:
-    return _base32(zlib.crc32(unchecked.encode()), CHECK_CHARS)
+def _checksum(unchecked: str) -> int:
+    return zlib.crc32(unchecked.encode())
 
 
 def _base32(number: int, width: int) -> str:
-    return "".join(_ALPHABET[number >> 5 * at & 31] for at in reversed(range(width)))
+    pairs = [_PAIRS[number >> at & 1023] for at in range(10 * ((width - 1) // 2), -1, -10)]
+    return "".join(pairs)[-width:]
 
 
 def _number(text: str) -> int:
-    number = 0
-    for char in text:
-        number = number << 5 | _VALUES[char]
-    return number
+    return int(text.translate(_TO_INT), 32)
