@@ -369,6 +369,13 @@ class CustodyConfig:
             high=36_500,
         ),
     ] = 1825.0
+    periods_file: Annotated[
+        Path | None,
+        Setting(
+            "TOML file with tenants' own crypto-periods, a table for each, such as "
+            "`[demo-shop]` with `root_days = 90`; none: the same for all."
+        ),
+    ] = None
     rows_per_second: Annotated[
         int,
         Setting(

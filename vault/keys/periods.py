@@ -5,7 +5,8 @@ Pure. The periods in force come from the configuration; what is recommended is h
 
 import datetime as dt
 import enum
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 _YEAR = dt.timedelta(days=365)
 
@@ -30,6 +31,49 @@ RECOMMENDED = {
     KeyKind.SUBJECT: 5 * _YEAR,
 }
 """The longest that the standard suggests."""
+
+_DAYS = {f"{kind.name.lower()}_days": kind for kind in KeyKind}
+_LEAST_DAYS, _MOST_DAYS = 0.0001, 36_500.0
+
+
+@dataclass(frozen=True, slots=True)
+class Periods:
+    """The crypto-periods in force.
+
+    Attributes:
+        common: for every tenant.
+        own: a tenant's own, in place of those.
+    """
+
+    common: Mapping[KeyKind, dt.timedelta]
+    own: Mapping[str, Mapping[KeyKind, dt.timedelta]] = field(default_factory=dict)
+
+    def of(self, tenant: str, kind: KeyKind) -> dt.timedelta:
+        return self.own.get(tenant, {}).get(kind, self.common[kind])
+
+    def shortest(self) -> dt.timedelta:
+        own = [period for periods in self.own.values() for period in periods.values()]
+        return min([*self.common.values(), *own])
+
+
+def read_own_periods(document: Mapping[str, object]) -> dict[str, dict[KeyKind, dt.timedelta]]:
+    """Tenants' own periods: a table for each tenant with `root_days`, `index_days`…
+
+    Raises:
+        ValueError: something else is there. The text names it.
+    """
+    found: dict[str, dict[KeyKind, dt.timedelta]] = {}
+    for tenant, table in document.items():
+        if not isinstance(table, dict):
+            raise ValueError(f"{tenant}: is no table")  # noqa: TRY004 - the file's fault
+        periods = found[tenant] = {}
+        for key, days in table.items():
+            if key not in _DAYS:
+                raise ValueError(f"{tenant}.{key}: is none of {', '.join(_DAYS)}")
+            if type(days) not in (int, float) or not _LEAST_DAYS <= days <= _MOST_DAYS:
+                raise ValueError(f"{tenant}.{key}: is not {_LEAST_DAYS} to {_MOST_DAYS} days")
+            periods[_DAYS[key]] = dt.timedelta(days=days)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from vault.stage import Trips
 from vault.store.jobs import LeaseLostError
 from vault.telemetry import names
 from vault.telemetry.logs import Log
+from vault.telemetry.metrics import Labels
 
 _log = Log("vault.keys")
 
@@ -130,7 +131,7 @@ class JobRunner:
             most_rows: of a batch.
             now: seconds on a clock that is never set back.
         """
-        self.moved: dict[tuple[str, str, str], int] = {}
+        self.moved: dict[Labels, int] = {}
         self.owner = uuid.uuid4()
         """This process, as leases name it."""
         self._jobs = jobs
@@ -291,7 +292,7 @@ class JobRunner:
     def _count(self, job: Job, done: int, failed: int) -> None:
         for outcome, rows in (("moved", done), ("failed", failed)):
             if rows:
-                key = (str(job.tenant), job.kind.value, outcome)
+                key: Labels = (str(job.tenant), job.kind.value, outcome)
                 self.moved[key] = self.moved.get(key, 0) + rows
 
     async def _rest(self, seconds: float) -> None:

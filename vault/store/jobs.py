@@ -5,18 +5,21 @@ moved its rows (`advance`) or not at all; a lease that ran out and was given to
 another process can't be advanced any more. Leaves to `vault.service.jobs`: what to move, and when.
 """
 
+import contextlib
 import uuid
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
 
 import asyncpg
 
 from vault.keys.jobs import Advanced, Job, JobKind, JobState, Lease, Phase, Plan, Step, WaitsFor
 from vault.model import SubjectId, TenantId
-from vault.store.database import Database
+from vault.store.database import Database, translated
 from vault.store.queries import QUERIES
 
 LEASE_S = 10.0
 """How long a part stays with a process that says nothing: what a kill -9 costs."""
+_SCHEDULE_LOCK = 0x7064_7661_756C_7408
+"""Advisory lock of the schedule: the bytes of `pdvault` and 8."""
 CONDUCT_S = 60.0
 """How long a process may take to find out what a job's next phase is."""
 
@@ -245,6 +248,37 @@ class JobStore:
         """Gives a conducted job back as it is."""
         async with self._database.connection() as connection:
             await connection.execute(QUERIES["let_go_of_job"], job.tenant, job.job_id, owner)
+
+
+class ScheduleLock:
+    """Of all processes one leads the schedule: the one whose connection holds the lock."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @contextlib.asynccontextmanager
+    async def lead(self) -> AsyncIterator["ScheduleLock.Leadership | None"]:
+        """Leadership for the time of the block; None: another process leads.
+
+        Raises:
+            VaultError: DATABASE_UNAVAILABLE, also when the connection ends within the block.
+        """
+        async with self._database.connection() as connection:
+            if await connection.fetchval(QUERIES["lead_schedule"], _SCHEDULE_LOCK):
+                yield ScheduleLock.Leadership(connection)
+            else:
+                yield None
+
+    class Leadership:
+        """Held until the block ends."""
+
+        def __init__(self, connection: asyncpg.Connection) -> None:
+            self._connection = connection
+
+        async def check(self) -> None:
+            """Raises VaultError (DATABASE_UNAVAILABLE) unless the lock is still held."""
+            with translated():
+                await self._connection.fetchval(QUERIES["still_leads_schedule"])
 
 
 _CONTROLS = {
