@@ -20,6 +20,7 @@ TABLES = {
     "audit_cosignatures",
     "audit_ended_logs",
     "audit_entries",
+    "audit_key_successions",
     "audit_leaves",
     "audit_past_checkpoints",
     "audit_pending",
@@ -38,6 +39,7 @@ TABLES = {
 
 # What the service may do to each table; everything else must be refused.
 SERVICE_RIGHTS = {
+    "audit_ended_logs": {"select"},
     "audit_entries": {"insert"},
     "case_refs": {"select", "insert"},
     "schema_migrations": {"select"},
@@ -55,6 +57,7 @@ AUDIT_READER_RIGHTS = {
     "audit_cosignatures": {"select"},
     "audit_ended_logs": {"select"},
     "audit_entries": {"select"},
+    "audit_key_successions": {"select"},
     "audit_leaves": {"select"},
     "audit_past_checkpoints": {"select"},
     "audit_pending": {"select"},
@@ -66,6 +69,7 @@ SEQUENCER_RIGHTS = {
     "audit_cosignatures": {"select", "insert"},
     "audit_ended_logs": {"select"},
     "audit_entries": {"select"},
+    "audit_key_successions": {"select", "insert"},
     "audit_leaves": {"select", "insert"},
     "audit_past_checkpoints": {"select"},
     "audit_pending": {"select", "delete"},
@@ -73,6 +77,8 @@ SEQUENCER_RIGHTS = {
     "schema_migrations": {"select"},
 }
 CUSTODIAN_RIGHTS = {
+    "audit_ended_logs": {"select"},
+    "audit_key_successions": {"select", "insert"},
     "subjects": {"select"},
     "subject_refs": {"select", "insert", "delete"},
     "subject_keys": {"select", "insert", "delete"},

@@ -22,6 +22,7 @@ from vault.rpc.health import Check
 from vault.service.ledger_gate import LedgerGate
 from vault.store.database import Database
 from vault.store.log import LogStore
+from vault.store.restored import next_origin
 from vault.store.tree import TreeReader
 from vault.telemetry.logs import Log
 
@@ -118,6 +119,15 @@ def ledger_checks(ledger: Gated | None) -> dict[str, Check]:
         gate.require()
 
     return {"ledger": ledger_is_applied}
+
+
+async def check_not_ended(database: Database, origin: str) -> None:
+    """Refuses to go on with a log that a restore ended (docs/backup.md)."""
+    follows = await next_origin(database, origin)
+    if follows is not None:
+        raise UnsafeError(
+            [f"the log {origin} ended with a restore and goes on as {follows}: set audit.origin"]
+        )
 
 
 async def check_witnessed(witness: WitnessFile, tree: TreeReader) -> None:

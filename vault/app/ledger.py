@@ -31,6 +31,7 @@ from vault.store.database import Database
 from vault.store.erasures import ErasureReader, ErasureStore, newest_applied
 from vault.store.key_events import KeyEventCallbacks, KeyEvents
 from vault.store.ledger_file import LedgerFile
+from vault.store.restored import first_origin
 from vault.telemetry import names
 from vault.telemetry.logs import Log
 from vault.telemetry.metrics import Metrics
@@ -83,7 +84,8 @@ async def open_ledger(
     path = config.custody.ledger_file
     if path is None:
         return None
-    ledger = Ledger(LedgerFile(path, origin=config.audit.origin), clock=clock)
+    origin = await first_origin(database, config.audit.origin)
+    ledger = Ledger(LedgerFile(path, origin=origin), clock=clock)
     gate = LedgerGate(ledger=ledger, applied=ErasureReader(database))
     custody = None
     if config.database.custodian_url_file is not None:

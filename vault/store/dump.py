@@ -235,9 +235,10 @@ class Restorer(_Session):
         return _rows(status)
 
     async def end(self) -> None:
-        """All rows are there; what follows is as in any database of pdvault."""
+        """All rows are there. Open requests of custodians end: an approval is used once."""
         with translated():
             await self._connection.execute(QUERIES["restore_end"])
+            await self._connection.execute(QUERIES["withdraw_restored_requests"])
 
     @contextlib.asynccontextmanager
     async def connection(self) -> AsyncIterator[asyncpg.Connection]:

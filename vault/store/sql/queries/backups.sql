@@ -180,6 +180,11 @@ select pg_temp.restore_month($1);
 -- Triggers as they were.
 select pg_temp.restore_end();
 
+-- name: withdraw_restored_requests
+-- Whatever was approved and not done when the backup was taken may have been done since: ask anew.
+update custody_requests set withdrawn_by = 'pdvault restore', withdrawn_at = now()
+where done_at is null and withdrawn_at is null;
+
 -- name: analyze_all
 -- Statistics for the planner, which a dump does not hold.
 analyze;
