@@ -7,6 +7,7 @@ from vault.cli.archive_commands import ARCHIVE_COMMANDS
 from vault.cli.audit_commands import AUDIT_COMMANDS
 from vault.cli.backup_commands import BACKUP_COMMANDS
 from vault.cli.command import Audience, Command, Option
+from vault.cli.erasure_commands import ERASURE_COMMANDS
 from vault.cli.exposure_command import EXPOSURE
 from vault.cli.key_commands import KEY_COMMANDS
 from vault.cli.options import CASE, JSON, REMOTE, SUBJECT_REF, SUBJECT_REF_FILE
@@ -211,6 +212,7 @@ COMMANDS: tuple[Command, ...] = (
         run="vault.cli.migrate:run",
     ),
     *ARCHIVE_COMMANDS,
+    *ERASURE_COMMANDS,
     *BACKUP_COMMANDS,
     Command(
         words=("serve",),

@@ -60,7 +60,5 @@ create table audit_past_checkpoints (
 );
 
 grant select on audit_ended_logs, audit_past_checkpoints to pdvault_audit_reader, pdvault_sequencer;
--- The ledger bears the name of the first log.
-grant select on audit_ended_logs to pdvault_custodian;
 -- The ledger of erasures bears the name of the first log.
 grant select on audit_ended_logs to pdvault_service, pdvault_custodian;
