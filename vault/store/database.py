@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import asyncpg
 
@@ -57,7 +58,7 @@ class Database:
             VaultError: DATABASE_UNAVAILABLE.
         """
         settings = self._settings
-        server_settings = {"application_name": "pdvault", "timezone": "UTC"}
+        server_settings = {"application_name": application_name(settings.url), "timezone": "UTC"}
         if settings.custom_plans:
             server_settings["plan_cache_mode"] = "force_custom_plan"
         with translated():
@@ -104,6 +105,15 @@ class Database:
                     # A demoted primary: its connections still look healthy.
                     await self._pool.expire_connections()
                 raise
+
+
+def application_name(url: str) -> str:
+    """What PostgreSQL knows the connections of a pool by: the URL's own word for it, or else its
+    role (`pdvault-service`, `pdvault-audit-reader`…), `pdvault` if it names none.
+    """
+    parts = urlsplit(url)
+    given = parse_qs(parts.query).get("application_name")
+    return given[0] if given else unquote(parts.username or "pdvault").replace("_", "-")
 
 
 @contextlib.contextmanager

@@ -74,7 +74,9 @@ async def migrate(
             of it stays) or when one that was applied differs from this release's.
     """
     with translated():
-        connection = await asyncpg.connect(owner_url, timeout=10)
+        connection = await asyncpg.connect(
+            owner_url, timeout=10, server_settings={"application_name": "pdvault-migrate"}
+        )
         try:
             await connection.execute("set lock_timeout = '10s'; set statement_timeout = '10min'")
             await connection.execute("select pg_advisory_lock($1)", MIGRATION_LOCK)
