@@ -30,6 +30,7 @@ from vault.model import Verdict
 from vault.rows import Commit, EntryRow
 from vault.store.database import Database, PoolSettings
 from vault.store.log import LogStore
+from vault.store.successions import SuccessionStore
 from vault.store.tree import TreeReader, TreeWriter
 
 CLOCK = SystemClock()
@@ -187,18 +188,24 @@ async def audit_log(
             probe_seconds=0.2,
         )
     )
-    signer = CheckpointSigner(origin=ORIGIN, key=settings.signing_key, keys=transit)
     databases = [
         Database(PoolSettings(url=url, max_connections=2, connect_timeout=5, statement_timeout=10))
-        for url in (urls.service, urls.audit_reader)
+        for url in (urls.service, urls.audit_reader, urls.sequencer)
     ]
+    service, reader, grower = databases
+    signer = CheckpointSigner(
+        origin=ORIGIN,
+        key=settings.signing_key,
+        keys=transit,
+        chain=SuccessionStore(reader, grower),
+        clock=SystemClock(),
+    )
     owner = await asyncpg.connect(urls.owner)
     try:
         await transit.open(["demo-shop"])
         await signer.open()
         for database in databases:
             await database.open()
-        service, reader = databases
         yield AuditLog(urls, folder, transit, signer, LogStore(service), TreeReader(reader), owner)
     finally:
         for database in databases:

@@ -27,6 +27,7 @@ from vault.service.tree import TreeHashes
 from vault.store.cosignatures import CosignatureStore
 from vault.store.database import Database
 from vault.store.proofs import ProofReader
+from vault.store.successions import SuccessionStore
 from vault.store.tree import TreeReader, TreeWriter
 
 
@@ -59,8 +60,20 @@ async def open_log(
     """
     alarms = Alarms()
     tree = TreeReader(readers)
+    # Who signs has to keep a key's succession, and so has who rotates it.
+    growers = (
+        config.database.sequencer_url_file
+        if config.audit.sequencer
+        else config.database.custodian_url_file
+    )
     signer = CheckpointSigner(
-        origin=config.audit.origin, key=config.audit.signing_key, keys=transit
+        origin=config.audit.origin,
+        key=config.audit.signing_key,
+        keys=transit,
+        chain=SuccessionStore(
+            readers, None if growers is None else await open_database(growers, 1)
+        ),
+        clock=clock,
     )
     await signer.open()
     witness = WitnessFile(config.audit.witness_file, signer=signer)

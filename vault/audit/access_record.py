@@ -15,6 +15,7 @@ from vault.audit.checkpoint import SignedCheckpoint, open_checkpoint, parse_body
 from vault.audit.entry import Entry, EntryFormatError, decode, leaf_hash
 from vault.audit.merkle import ProofError, verify_inclusion
 from vault.audit.note import NoteError, VerifierKey, base64_bytes, parse_note
+from vault.audit.succession import follow
 
 FORMAT = "pdvault-access-record/1"
 MAX_RECORD = 1 << 28
@@ -49,11 +50,13 @@ class AccessRecord:
     Attributes:
         checkpoint: the signed note that all proofs lead to.
         entries: by rising index.
+        successions: the chain of the log's keys (`vault.audit.succession`).
     """
 
     subject_id: uuid.UUID
     checkpoint: str
     entries: tuple[ProvedEntry, ...]
+    successions: tuple[str, ...] = ()
 
     def document(self) -> bytes:
         """The file: JSON, one entry a line."""
@@ -63,6 +66,8 @@ class AccessRecord:
             "subject_id": self.subject_id.hex,
             "checkpoint": self.checkpoint,
         }
+        if self.successions:
+            head["successions"] = list(self.successions)
         lines = [
             _json(
                 {
@@ -105,11 +110,14 @@ def parse_record(data: bytes) -> AccessRecord:
                 )
                 for each in document["entries"]
             ),
+            successions=tuple(document.get("successions", [])),
         )
         written = record.document()
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise AccessRecordError("not an access record") from error
-    if any(type(each.index) is not int for each in record.entries) or written != data:
+    has_numbers = all(type(each.index) is int for each in record.entries)
+    has_texts = all(type(each) is str for each in record.successions)
+    if not has_numbers or not has_texts or written != data:
         raise AccessRecordError("the access record is not in its one spelling")
     return record
 
@@ -123,7 +131,8 @@ def check_record(data: bytes, keys: Sequence[VerifierKey]) -> CheckedRecord:
     """
     record = parse_record(data)
     try:
-        signed = open_checkpoint(record.checkpoint.encode(), keys, origin=keys[0].name)
+        trusted = follow(keys, record.successions)
+        signed = open_checkpoint(record.checkpoint.encode(), trusted, origin=keys[0].name)
     except NoteError as error:
         raise AccessRecordError(f"the checkpoint is not to be trusted: {error}") from error
     tree = signed.checkpoint

@@ -155,7 +155,7 @@ async def write_archive(
                     digest.update(data)
                     file.write(data)
         digests[month.name] = digest.digest()
-    await asyncio.to_thread(writer.replace_checkpoint, target.note.encode())
+    await asyncio.to_thread(writer.replace_checkpoint, target.note.encode(), target.successions)
     return digests
 
 

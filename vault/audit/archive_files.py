@@ -10,16 +10,19 @@ import contextlib
 import filecmp
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 
 from vault.audit.merkle import HASH_SIZE
 from vault.audit.note import MAX_NOTE
+from vault.audit.succession import MAX_CHAIN, read_chain, write_chain
 from vault.audit.tiles import MAX_BUNDLED_ENTRY, WIDTH, Tile, TileError, read_bundle
 
 CHECKPOINT = "checkpoint"
+SUCCESSIONS = "successions"
+"""The chain of the log's keys, if there is one."""
 INDEX_RECORD = struct.Struct(">16sQ")
 """Entry id, leaf index."""
 MAX_BUNDLE = WIDTH * (MAX_BUNDLED_ENTRY + 2)
@@ -65,6 +68,15 @@ class ArchiveReader:
 
     def checkpoint(self) -> bytes | None:
         return self.read(CHECKPOINT, MAX_NOTE)
+
+    def successions(self) -> tuple[str, ...]:
+        """The chain of the log's keys.
+
+        Raises:
+            NoteError: the file is none.
+        """
+        data = self.read(SUCCESSIONS, MAX_CHAIN)
+        return () if data is None else read_chain(data)
 
     def tile(self, tile: Tile) -> tuple[str, bytes | None]:
         """A tile's hashes and where they come from: its own file, or the full tile's beginning."""
@@ -172,12 +184,16 @@ class ArchiveWriter(ArchiveReader):
         if not same:
             raise ArchiveError(path, _OTHER)
 
-    def replace_checkpoint(self, note: bytes) -> None:
-        """Puts another checkpoint in the place of the one that is there, after `settle`.
+    def replace_checkpoint(self, note: bytes, successions: Sequence[str] = ()) -> None:
+        """Puts another checkpoint in the place of the one that is there, after `settle`; before
+        it, the chain of the log's keys, if there is one.
 
         Raises:
             OSError: as the file system says.
         """
+        chain = write_chain(successions) if successions else None
+        if chain is not None and self.read(SUCCESSIONS, MAX_CHAIN) != chain:
+            self._write(SUCCESSIONS, chain)
         self.settle()
         if self.checkpoint() != note:
             self._write(CHECKPOINT, note)

@@ -13,11 +13,18 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vault.audit.archive_files import CHECKPOINT, INDEX_RECORD, ArchiveError, ArchiveReader
+from vault.audit.archive_files import (
+    CHECKPOINT,
+    INDEX_RECORD,
+    SUCCESSIONS,
+    ArchiveError,
+    ArchiveReader,
+)
 from vault.audit.checkpoint import SignedCheckpoint, open_checkpoint
 from vault.audit.entry import leaf_hash
 from vault.audit.merkle import HASH_SIZE, root_of
 from vault.audit.note import NoteError, VerifierKey
+from vault.audit.succession import follow
 from vault.audit.tiles import (
     HEIGHT,
     WIDTH,
@@ -110,7 +117,9 @@ def verify_archive(
     if note is None:
         return ArchiveReport((ArchiveFault(CHECKPOINT, "is missing"),))
     try:
-        signed = open_checkpoint(note, keys, origin=origin or keys[0].name)
+        origin = origin or keys[0].name
+        trusted = follow(keys, reader.successions(), origin=origin)
+        signed = open_checkpoint(note, trusted, origin=origin)
     except NoteError as error:
         return ArchiveReport((ArchiveFault(CHECKPOINT, str(error)),))
     walk = _Walk(reader, signed, begin, part, progress)
@@ -256,7 +265,7 @@ class _Walk:
     def _others(self) -> None:
         edge = {tile.level: tile for tile in edge_tiles(self._size)}
         for path in _files(self._reader.root, ""):
-            if path == CHECKPOINT:
+            if path in (CHECKPOINT, SUCCESSIONS):
                 continue
             if path.startswith(f"{_INDEX}/") and not path.rpartition("/")[2].startswith("."):
                 self._index(path)

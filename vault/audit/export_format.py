@@ -57,6 +57,7 @@ class Manifest:
             for the checkpoint's size.
         consistency: proofs (RFC 9162, 2.1.4.1) from smaller sizes to the checkpoint's.
         version: of the format.
+        successions: the chain of the log's keys (`vault.audit.succession`); none in version 1.
     """
 
     origin: str
@@ -66,6 +67,7 @@ class Manifest:
     edge: tuple[bytes, ...]
     consistency: Mapping[int, tuple[bytes, ...]]
     version: int = VERSION
+    successions: tuple[str, ...] = ()
 
     def line(self) -> bytes:
         document: dict[str, object] = {
@@ -81,6 +83,8 @@ class Manifest:
                 {"size": size, "proof": [_b64(one) for one in proof]}
                 for size, proof in sorted(self.consistency.items())
             ]
+        if self.successions:
+            document["successions"] = list(self.successions)
         text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
         return text.encode() + b"\n"
 
@@ -210,14 +214,17 @@ def parse_manifest(line: bytes) -> Manifest:
                 for one in document.get("consistency", [])
             },
             version=_VERSIONS[document["format"]],
+            successions=tuple(document.get("successions", [])),
         )
         written = manifest.line()
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ExportFormatError("not a manifest") from error
     numbers = (manifest.begin, manifest.end, *manifest.consistency)
-    texts = (manifest.origin, manifest.checkpoint)
+    texts = (manifest.origin, manifest.checkpoint, *manifest.successions)
     if any(type(one) is not int for one in numbers) or any(type(one) is not str for one in texts):
         raise ExportFormatError("the manifest holds a value of a wrong type")
+    if manifest.successions and manifest.version == 1:
+        raise ExportFormatError("the manifest is of version 1 and has key successions")
     if not 0 <= manifest.begin <= manifest.end < 1 << 63:
         raise ExportFormatError("the manifest's range is not one")
     # Covers format, order, unknown and double members: one content, one spelling.

@@ -1,8 +1,8 @@
 """Reads the whole log again and again, at a bounded rate, and holds it against itself.
 
 Guarantees: one pass derives every published leaf anew from its entry's bytes, compares every full
-tile with the stored one, and the root with the checkpoint's. Damage ends the patrol with an
-alarm. Leaves to `vault.audit.sequencer` what the alarm stops.
+tile with the stored one, the root with the checkpoint's, and the chain of the log's keys with
+itself. Damage ends the patrol with an alarm, and leaves to `vault.audit.sequencer` what that stops.
 """
 
 import asyncio
@@ -70,6 +70,10 @@ class Patrol:
         if row is None:
             return
         await check_row(row, self._signer)
+        try:
+            await self._signer.check_chain()
+        except NoteError as error:
+            raise TreeDamageError(Alarm.CHECKPOINT_DAMAGED, row.size) from error
         growth = Growth()
         chunk = min(_CHUNK, self._rate)
         while growth.size < row.size:

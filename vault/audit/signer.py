@@ -1,14 +1,40 @@
 """Signs checkpoints of one log, and tells which ones it signed.
 
-Guarantees: a signature is verified under the key's public half before anybody gets it.
+Guarantees: a signature is verified under the key's public half before anybody gets it. A
+version of the key signs only once the chain of successions (`vault.audit.succession`) leads to it:
+where a rotation left it short, the version before vouches for it first. For 30 days that version
+signs as well, so that witnesses and auditors who know no other have time to learn.
 Leaves to `vault.audit.sequencer` what is signed, and when.
 """
 
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from vault.audit.checkpoint import Checkpoint, open_checkpoint
-from vault.audit.note import KeyType, Note, NoteError, VerifierKey, signature_line, signed_bytes
+from vault.audit.note import (
+    KeyType,
+    Note,
+    NoteError,
+    SignatureLine,
+    VerifierKey,
+    signature_line,
+    signed_bytes,
+)
+from vault.audit.succession import Succession, open_chain, open_succession, signing_key
+from vault.clock import Clock
 from vault.errors import Reason, VaultError
+from vault.rows import CheckpointRow, SuccessionRow
+from vault.telemetry.logs import Log
+
+_log = Log("vault.audit")
+
+OVERLAP = dt.timedelta(days=30)
+"""How long the version before signs as well: a month to hand the new key to all witnesses."""
+_ATTEMPTS = 3
+"""To complete the chain, where others do so too."""
+_PASSING = frozenset({Reason.KEY_STORE_SEALED, Reason.KEY_STORE_UNAVAILABLE})
 
 
 class Signature(Protocol):
@@ -23,8 +49,30 @@ class Signature(Protocol):
 class SigningKeys(Protocol):
     """Where the key lies (`vault.crypto.transit.Transit`). Raises VaultError (KEY_STORE_*)."""
 
-    async def sign(self, key: str, data: bytes) -> Signature: ...
+    async def sign(self, key: str, data: bytes, *, version: int | None = None) -> Signature: ...
     async def public_keys(self, key: str) -> dict[int, bytes]: ...
+
+
+class Chain(Protocol):
+    """Where the chain lies (`vault.store.successions`). Raises VaultError."""
+
+    async def read(self, origin: str) -> tuple[Sequence[SuccessionRow], str | None]: ...
+    async def add(self, origin: str, version: int, predecessor: int, note: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """Where the chain ends.
+
+    Attributes:
+        version: that signs.
+        before: the version that vouched for it; None: it was the first.
+        since: when.
+    """
+
+    version: int
+    before: int | None = None
+    since: dt.datetime | None = None
 
 
 class CheckpointSigner:
@@ -34,13 +82,20 @@ class CheckpointSigner:
         origin: the log's name; also the name of its key.
         key: the name of the key in Transit.
         keys: Transit.
+        chain: the stored successions.
+        clock: the time.
     """
 
-    def __init__(self, *, origin: str, key: str, keys: SigningKeys) -> None:
+    def __init__(
+        self, *, origin: str, key: str, keys: SigningKeys, chain: Chain, clock: Clock
+    ) -> None:
         self.origin = origin
         self._key = key
         self._keys = keys
+        self._chain = chain
+        self._clock = clock
         self._known: dict[int, VerifierKey] = {}
+        self._end: _End | None = None
 
     async def open(self) -> None:
         """Learns the public keys.
@@ -58,25 +113,50 @@ class CheckpointSigner:
         """The public keys, the newest first."""
         return tuple(self._known[version] for version in sorted(self._known, reverse=True))
 
+    def key_of(self, row: CheckpointRow) -> VerifierKey:
+        """The key that signed a stored checkpoint, by its id; of two the newer.
+
+        Another process may have met a rotated key first: the chain in the row names it.
+        """
+        try:
+            steps = open_chain(row.successions, origin=self.origin)
+            keys = [*(step.new for step in reversed(steps)), *self.verifier_keys]
+            return signing_key(row.note.encode(), keys) or self.verifier_keys[0]
+        except NoteError:  # for the reader to find out
+            return self.verifier_keys[0]
+
     async def sign(self, size: int, root: bytes) -> str:
         """A signed note for a tree.
 
         Raises:
-            VaultError: KEY_STORE_*: there is no good signature.
+            VaultError: KEY_STORE_*: there is no good signature, or no chain leads to the key that
+                made it; as `Chain`.
         """
         text = Checkpoint(self.origin, size, root).body()
         signed = await self._keys.sign(self._key, signed_bytes(text))
-        if signed.key_version not in self._known:
-            await self.open()  # the key was rotated
-        key = self._known.get(signed.key_version)
-        if key is None:
-            raise VaultError(Reason.KEY_STORE_FAULT, "the key store signed with an unknown key")
-        note = bytes(Note(text, (signature_line(key, signed.signature),)))
+        if self._end is None or self._end.version != signed.key_version:
+            await self._reach(signed.key_version)
+        lines = (
+            signature_line(self._known[signed.key_version], signed.signature),
+            *await self._sign_older(text),
+        )
+        note = bytes(Note(text, lines))
         try:
             self.check(note)
         except NoteError as error:
             raise VaultError(Reason.KEY_STORE_FAULT, "the key store signed wrongly") from error
         return note.decode()
+
+    async def complete_chain(self) -> int:
+        """Sees to it that the chain leads to the newest version; that version.
+
+        Raises:
+            VaultError: as `sign`.
+        """
+        await self.open()
+        newest = max(self._known)
+        await self._reach(newest)
+        return newest
 
     async def verify(self, note: bytes) -> Checkpoint:
         """As `check`, but a note that does not verify is checked against today's keys: another
@@ -99,3 +179,86 @@ class CheckpointSigner:
             NoteError: it is none, or not signed by the log's key.
         """
         return open_checkpoint(note, self.verifier_keys, origin=self.origin).checkpoint
+
+    async def check_chain(self) -> None:
+        """Reads the stored chain.
+
+        Raises:
+            NoteError: it is damaged.
+            VaultError: as `Chain`.
+        """
+        rows, _ = await self._chain.read(self.origin)
+        self._open_chain(rows)
+
+    def _open_chain(self, rows: Sequence[SuccessionRow]) -> tuple[Succession, ...]:
+        steps = open_chain([row.note for row in rows], origin=self.origin)
+        for row, step, before in zip(rows, steps, [None, *rows], strict=False):
+            named = ((row.version, step.new), (row.predecessor, step.old))
+            is_other = any(self._known.get(version, key) != key for version, key in named)
+            if is_other or (before is not None and row.predecessor != before.version):
+                raise NoteError("a key succession is not of the versions that it is stored for")
+        return steps
+
+    async def _reach(self, version: int) -> None:
+        """Makes `version` the chain's end, or finds that it is."""
+        for _ in range(_ATTEMPTS):
+            await self.open()
+            end = await self._read_end()
+            if version == end.version:
+                self._end = end
+                return
+            if version < end.version or not {version, end.version} <= set(self._known):
+                break
+            await self._vouch(end.version, version)
+        raise VaultError(
+            Reason.KEY_STORE_FAULT, "no succession leads to the key that would sign the log"
+        )
+
+    async def _read_end(self) -> _End:
+        rows, newest = await self._chain.read(self.origin)
+        try:
+            self._open_chain(rows)
+            if rows:
+                last = rows[-1]
+                if last.version in self._known:
+                    return _End(last.version, last.predecessor, last.made_at)
+                raise NoteError("the chain's last key is not in the key store")
+            if newest is None or self.origin != newest.partition("\n")[0]:
+                return _End(min(self._known))
+            signer = signing_key(newest.encode(), self.verifier_keys)
+            if signer is None:
+                raise NoteError("the newest checkpoint is of another key")
+            return _End(next(v for v, key in self._known.items() if key == signer))
+        except NoteError as error:
+            raise VaultError(
+                Reason.KEY_STORE_FAULT, "the chain of the log's keys does not hold"
+            ) from error
+
+    async def _vouch(self, old: int, new: int) -> None:
+        """Has one version vouch for another, and keeps that."""
+        step = Succession(self._known[old], self._known[new])
+        signed = await self._keys.sign(self._key, signed_bytes(step.text()), version=old)
+        note = bytes(Note(step.text(), (signature_line(step.old, signed.signature),)))
+        try:
+            open_succession(note)
+        except NoteError as error:
+            raise VaultError(Reason.KEY_STORE_FAULT, "the key store signed wrongly") from error
+        await self._chain.add(self.origin, new, old, note.decode())
+        _log.warning("checkpoint.key_succeeded", version=str(new))
+
+    async def _sign_older(self, text: str) -> tuple[SignatureLine, ...]:
+        """The signature of the version before, as long as it is asked for and can be had."""
+        end = self._end
+        if end is None or end.before not in self._known or end.since is None:
+            return ()
+        now = dt.datetime.fromtimestamp(self._clock.unix_ns() / 1e9, dt.UTC)
+        if now - end.since > OVERLAP:
+            return ()
+        try:
+            signed = await self._keys.sign(self._key, signed_bytes(text), version=end.before)
+        except VaultError as error:
+            # A courtesy: the checkpoint is good without it.
+            if error.reason not in _PASSING:
+                self._end = _End(end.version)
+            return ()
+        return (signature_line(self._known[end.before], signed.signature),)

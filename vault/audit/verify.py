@@ -37,6 +37,7 @@ from vault.audit.merkle import (
     verify_consistency,
 )
 from vault.audit.note import NoteError, SignatureError, VerifierKey
+from vault.audit.succession import follow
 from vault.audit.tiles import WIDTH, Tile, TileError, edge_tiles, root_of_edge, split_hashes
 
 _PROGRESS_EVERY = 4096
@@ -96,7 +97,8 @@ def verify_export(
 
     Args:
         lines: the file's lines with their newlines, see `bounded_lines`.
-        keys: the log's verifier keys; several while a key is being replaced.
+        keys: the log's verifier keys; one is enough where the export has the successions that
+            lead from it to the one that signed.
         origin: the log's name; None: the name of the first key.
         older: checkpoints of the log that the auditor kept, opened with `open_checkpoint`.
         witnesses: witnesses' keys, see `open_checkpoint`.
@@ -118,11 +120,11 @@ def verify_export(
         manifest = parse_manifest(reader.next())
     except ExportFormatError as error:
         return Report((found(Damage.MALFORMED, None, str(error)),))
-    # 2. Checkpoint: origin, signatures, quorum.
+    # 2. Checkpoint: key successions, origin, signatures, quorum.
     try:
         signed = open_checkpoint(
             manifest.checkpoint.encode(),
-            keys,
+            follow(keys, manifest.successions, origin=origin),
             origin=origin,
             witnesses=witnesses,
             quorum=quorum,

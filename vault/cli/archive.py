@@ -12,6 +12,7 @@ from vault.audit.archive_files import ArchiveError, ArchiveReader, ArchiveWriter
 from vault.audit.archive_verify import ArchiveReport, verify_archive
 from vault.audit.checkpoint import Checkpoint, open_checkpoint
 from vault.audit.note import NoteError, VerifierKey
+from vault.audit.succession import follow
 from vault.cli.log_keys import read_keys
 from vault.cli.output import DONE, FAILED, USAGE, CommandError, emit, emit_json, say
 from vault.cli.progress import Progress
@@ -90,6 +91,7 @@ async def _archive(args: argparse.Namespace, url: str, keys: Sequence[VerifierKe
             say("no month to archive")
             return DONE
         try:
+            keys = follow(keys, plan.checkpoint.successions)
             open_checkpoint(plan.checkpoint.note.encode(), keys, origin=keys[0].name)
         except (NoteError, ValueError) as error:
             raise CommandError(
@@ -141,10 +143,12 @@ async def _execute(
 
 
 def _old_checkpoint(folder: Path, keys: Sequence[VerifierKey]) -> Checkpoint | None:
-    note = ArchiveReader(folder).checkpoint()
+    reader = ArchiveReader(folder)
+    note = reader.checkpoint()
     if note is None:
         return None
     try:
+        keys = follow(keys, reader.successions())
         return open_checkpoint(note, keys, origin=keys[0].name).checkpoint
     except (NoteError, ValueError) as error:
         raise CommandError(

@@ -39,6 +39,7 @@ def checkpoint(args: argparse.Namespace) -> int:
                 "root": sent.root.hex(),
                 "signed_at": sent.signed_at.isoformat(),
                 "verifier_key": sent.verifier_key,
+                "successions": list(sent.successions),
                 "verified": args.key is not None,
                 "witnesses_needed": quorum.count,
             }
@@ -92,7 +93,7 @@ def prove(args: argparse.Namespace) -> int:
 def _prove_consistency(args: argparse.Namespace) -> int:
     with connect(args) as vault:
         newest = vault.get_checkpoint()
-        keys = trusted_keys(args.key, newest.verifier_key)
+        keys = trusted_keys(args.key, newest)
         second = (
             _named(vault, args.what[1], keys)
             if len(args.what) == _MAX_SIZES
@@ -141,7 +142,7 @@ def _named(vault: VaultClient, given: str, keys: list[VerifierKey]) -> Checkpoin
 
 def _open(args: argparse.Namespace, sent: SentCheckpoint, quorum: Quorum = NO_QUORUM) -> Checkpoint:
     """Verifies a checkpoint that the vault sent, against what else it said of it."""
-    found = check_note(sent.note, trusted_keys(args.key, sent.verifier_key), quorum).checkpoint
+    found = check_note(sent.note, trusted_keys(args.key, sent), quorum).checkpoint
     if (found.size, found.root) != (sent.size, sent.root):
         raise CommandError("the vault's answer is not what its checkpoint says")
     _say_whose_key(args)

@@ -43,10 +43,11 @@ def write_record(vault: VaultClient, entries: Sequence[Entry], path: Path, key: 
         subject_id=uuid.UUID(hex=entries[0].subject_id),
         checkpoint=proofs.checkpoint.note,
         entries=tuple(ProvedEntry(*each) for each in found),
+        successions=proofs.checkpoint.successions,
     )
     try:
         data = record.document()
-        check_record(data, trusted_keys(key, proofs.checkpoint.verifier_key))
+        check_record(data, trusted_keys(key, proofs.checkpoint))
     except ValueError as error:
         raise CommandError(f"the vault's proofs do not hold: {error}") from error
     path.write_bytes(data)

@@ -1,10 +1,13 @@
 """`pdvault audit verify`: an export, checked offline."""
 
 import argparse
+from pathlib import Path
 
 from vault.audit.checkpoint import SignedCheckpoint
 from vault.audit.damage import Damage, Finding
-from vault.audit.export_format import bounded_lines
+from vault.audit.export_format import ExportFormatError, bounded_lines, parse_manifest
+from vault.audit.note import NoteError, VerifierKey
+from vault.audit.succession import follow
 from vault.audit.verify import Report, verify_export
 from vault.cli.log_keys import read_checkpoint, read_keys, read_quorum
 from vault.cli.output import DONE, FAILED, USAGE, CommandError, emit, emit_json, printable
@@ -32,7 +35,7 @@ def verify(args: argparse.Namespace) -> int:
         raise CommandError("--key: the keys are of different logs", code=USAGE)
     older: list[SignedCheckpoint] = []
     if args.since_checkpoint:
-        older = [read_checkpoint(args.since_checkpoint, keys)]
+        older = [read_checkpoint(args.since_checkpoint, _keys_of(args.file, keys))]
         if older[0].checkpoint.origin != origin:
             raise CommandError("--since-checkpoint: is another log's", code=USAGE)
     progress = Progress("verified")
@@ -56,6 +59,16 @@ def verify(args: argparse.Namespace) -> int:
     else:
         _show(report)
     return DONE if report.is_sound else FAILED
+
+
+def _keys_of(path: Path, keys: list[VerifierKey]) -> list[VerifierKey]:
+    """The keys that are trusted, and those that the export shows them to vouch for."""
+    try:
+        with path.open("rb") as file:
+            manifest = parse_manifest(next(bounded_lines(file.readline), b""))
+        return follow(keys, manifest.successions)
+    except (OSError, ExportFormatError, NoteError):
+        return keys  # what is wrong with the export is told when it is verified
 
 
 def _show(report: Report) -> None:

@@ -42,6 +42,7 @@ def begin_export(head: ExportHead) -> ExportWriter:
         checkpoint=head.checkpoint.note,
         edge=head.edge,
         consistency={},
+        successions=head.checkpoint.successions,
     )
     try:
         if tree.size != head.checkpoint.size or tree.root != head.checkpoint.root:

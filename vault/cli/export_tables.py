@@ -54,6 +54,7 @@ class TableManifest:
     begin: int
     end: int
     checkpoint: str
+    successions: tuple[str, ...] = ()
     rows: int = 0
     sha256: str = ""
 
@@ -64,6 +65,7 @@ class TableManifest:
             "from": self.begin,
             "until": self.end,
             "checkpoint": self.checkpoint,
+            "successions": list(self.successions),
             "complete": bool(self.sha256),
             "rows": self.rows,
             "sha256": self.sha256,
@@ -105,7 +107,13 @@ def export_table(
             raise CommandError("the vault's export has no head")
         writer = begin_export(head)
         if manifest is None:
-            manifest = TableManifest(form.name, head.begin, head.end, head.checkpoint.note)
+            manifest = TableManifest(
+                form.name,
+                head.begin,
+                head.end,
+                head.checkpoint.note,
+                head.checkpoint.successions,
+            )
             _write_manifest(path, manifest)
         if not rows:
             file.write(form.head)
@@ -198,6 +206,7 @@ def _read_manifest(path: Path, form: TableFormat) -> TableManifest:
             begin=int(document["from"]),
             end=int(document["until"]),
             checkpoint=str(document["checkpoint"]),
+            successions=tuple(map(str, document.get("successions", []))),
             rows=int(document["rows"]),
             sha256=str(document["sha256"]),
         )

@@ -7,9 +7,11 @@ brought up to date. A bundle of entries is written only if this reader sees all 
 
 from pathlib import Path
 
+from vault.audit.archive_files import CHECKPOINT, SUCCESSIONS
 from vault.audit.entry import leaf_hash
 from vault.audit.merkle import HASH_SIZE
 from vault.audit.note import VerifierKey
+from vault.audit.succession import write_chain
 from vault.audit.tiles import (
     FULL,
     MAX_BUNDLED_ENTRY,
@@ -19,7 +21,7 @@ from vault.audit.tiles import (
     write_bundle,
 )
 from vault.cli.export_lines import checkpoint_of
-from vault.cli.log_keys import check_note
+from vault.cli.log_keys import check_note, follow_keys
 from vault.cli.output import CommandError, say
 from vault.cli.progress import Progress
 from vault.client import ExportHead, ExportLeaf, ExportLeaves, VaultClient
@@ -33,7 +35,10 @@ def export_tiles(vault: VaultClient, folder: Path, keys: list[VerifierKey]) -> d
     """
     tiles = _Folder(folder)
     newest = vault.get_checkpoint()
-    tree = check_note(newest.note, keys).checkpoint if keys else checkpoint_of(newest.note)
+    if keys:
+        tree = check_note(newest.note, follow_keys(keys, newest.successions)).checkpoint
+    else:
+        tree = checkpoint_of(newest.note)
     if tree.size < tiles.builder.size:
         raise CommandError(
             f"{folder} has {tiles.builder.size} leaves, the vault's checkpoint only {tree.size}",
@@ -55,7 +60,9 @@ def export_tiles(vault: VaultClient, folder: Path, keys: list[VerifierKey]) -> d
             "the leaves do not give the root that was signed; no checkpoint was written",
             hint="remove the folder and export anew; if it stays so, the log is damaged",
         )
-    (folder / "checkpoint").write_bytes(newest.note.encode())
+    if newest.successions:
+        (folder / SUCCESSIONS).write_bytes(write_chain(newest.successions))
+    (folder / CHECKPOINT).write_bytes(newest.note.encode())
     say(f"{folder}: {tree.size} leaves under the signed checkpoint")
     if tiles.closed:
         say(

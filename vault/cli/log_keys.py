@@ -7,7 +7,9 @@ from pathlib import Path
 
 from vault.audit.checkpoint import SignedCheckpoint, open_checkpoint
 from vault.audit.note import MAX_NOTE, KeyFormatError, KeyType, NoteError, VerifierKey
+from vault.audit.succession import follow
 from vault.cli.output import USAGE, CommandError
+from vault.client import Checkpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +69,31 @@ def read_keys(given: str, *, flag: str = "--key") -> list[VerifierKey]:
     return keys
 
 
-def trusted_keys(given: str | None, told: str) -> list[VerifierKey]:
-    """The keys that were given; without, the one that the vault told.
+def follow_keys(keys: Sequence[VerifierKey], successions: Sequence[str]) -> list[VerifierKey]:
+    """The keys that are trusted, and those that they vouch for.
 
     Raises:
-        CommandError: no key.
+        CommandError: the chain of successions does not hold.
+    """
+    try:
+        return follow(keys, successions)
+    except NoteError as error:
+        raise CommandError(
+            f"the chain of the log's keys is not to be trusted: {error}", hint="is it this log's?"
+        ) from error
+
+
+def trusted_keys(given: str | None, sent: Checkpoint) -> list[VerifierKey]:
+    """The keys that were given, and those that they vouch for; without, the one that the vault
+    told.
+
+    Raises:
+        CommandError: no key, or the vault's chain does not hold.
     """
     if given is not None:
-        return read_keys(given)
+        return follow_keys(read_keys(given), sent.successions)
     try:
-        return [VerifierKey.parse(told)]
+        return [VerifierKey.parse(sent.verifier_key)]
     except KeyFormatError as error:
         raise CommandError(f"the vault names no key of its log: {error}") from error
 

@@ -33,6 +33,7 @@ class Checkpoint:
         root: 32 bytes.
         verifier_key: the key that signed, as the vault says. Compare it with the one that
             was handed to you otherwise.
+        successions: notes in which each of the log's keys vouches for the next, the oldest first.
     """
 
     note: str
@@ -40,6 +41,7 @@ class Checkpoint:
     root: bytes
     signed_at: dt.datetime
     verifier_key: str
+    successions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +234,7 @@ def read_checkpoint(message: audit_pb2.Checkpoint) -> Checkpoint:
         root=message.root,
         signed_at=read_time(message.signed_at),
         verifier_key=message.verifier_key,
+        successions=tuple(message.successions),
     )
 
 

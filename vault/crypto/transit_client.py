@@ -31,6 +31,8 @@ from vault.errors import Reason, VaultError
 _log = logging.getLogger(__name__)
 
 _SIGN = "sign"
+_SIGN_OLDER = "sign-older"
+"""Of its own: where an older version may not sign, the newest still may."""
 _READ = "read"
 _T = TypeVar("_T")
 
@@ -102,7 +104,8 @@ class TransitClient:
         Raises:
             VaultError: KEY_STORE_*: no signature.
         """
-        return await self._on_key(_SIGN, key, lambda: self._session.sign(key, data, version))
+        verb = _SIGN if version is None else _SIGN_OLDER
+        return await self._on_key(verb, key, lambda: self._session.sign(key, data, version))
 
     async def public_keys(self, key: str) -> dict[int, bytes]:
         """The public keys (32 bytes) of a signing key, by version.

@@ -34,6 +34,7 @@ from vault.errors import Reason, VaultError
 
 _log = logging.getLogger(__name__)
 
+_TOO_OLD = "less than the minimum encryption key version"
 _CREDENTIAL = re.compile(r"[!-~]{1,4096}")
 _REFUSED_PAUSE_NS = 16 * 60 * 1_000_000_000
 """After a secret id was refused, unless another comes. The server locks a role out for everybody
@@ -153,6 +154,8 @@ class TransitSession:
         if version is not None:
             body["key_version"] = version
         status, document = self._authorised("post", path, body)
+        if version is not None and _TOO_OLD in str(document.get("errors")):  # it is a 500
+            raise key_store_error(Reason.KEY_STORE_FAULT)
         if status != OK:
             raise failure(status, document)
         return read_signature(_part(document, "data"))

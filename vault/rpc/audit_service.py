@@ -90,7 +90,7 @@ class AuditService:
     async def _get_checkpoint(self, call: Call, request: audit_pb2.GetCheckpointRequest) -> Message:
         row = await self._prover.get_checkpoint(call, check_size(request.min_size, "min_size"))
         return audit_pb2.GetCheckpointResponse(
-            checkpoint=checkpoint_message(row, self._verifier_key()),
+            checkpoint=checkpoint_message(row, self._verifier_key(row)),
             call_id=call.account.call_id.hex,
         )
 
@@ -101,7 +101,7 @@ class AuditService:
         proofs, row = await self._prover.prove_inclusion(call, query.entry_ids, query.tree_size)
         return audit_pb2.ProveInclusionResponse(
             proofs=[inclusion_message(proof) for proof in proofs],
-            checkpoint=checkpoint_message(row, self._verifier_key()),
+            checkpoint=checkpoint_message(row, self._verifier_key(row)),
             call_id=call.account.call_id.hex,
         )
 
@@ -111,13 +111,14 @@ class AuditService:
         first = check_size(request.first_size, "first_size")
         second = check_size(request.second_size, "second_size")
         proof = await self._prover.prove_consistency(call, first, second)
-        return consistency_message(proof, self._verifier_key(), call.account.call_id)
+        key = self._verifier_key(proof.checkpoint)
+        return consistency_message(proof, key, call.account.call_id)
 
     async def _export_entries(
         self, call: Call, request: audit_pb2.ExportEntriesRequest, send: Send
     ) -> None:
         async def send_piece(piece: Piece) -> None:
-            await send(export_message(piece, self._verifier_key()))
+            await send(export_message(piece, self._verifier_key))
 
         await self._exporter.export(
             call,

@@ -16,6 +16,7 @@ from vault.model import SubjectId, Verdict
 from vault.rows import CheckpointRow
 from vault.rpc.convert import MAX_SUBJECT_REF, NAME, NAME_RULE, case_ref, view_of
 from vault.rpc.text import check_form, check_text, too_many
+from vault.service.auditing import VerifierKey
 from vault.service.export import ExportHead, ExportTile, Piece
 from vault.service.list_entries import EntriesQuery, ListedEntry
 from vault.service.prove import Consistency, Inclusion
@@ -193,6 +194,7 @@ def checkpoint_message(row: CheckpointRow, verifier_key: str) -> audit_pb2.Check
         root=row.root,
         signed_at=_stamp(row.signed_at),
         verifier_key=verifier_key,
+        successions=row.successions,
     )
 
 
@@ -222,11 +224,12 @@ def consistency_message(
     )
 
 
-def export_message(piece: Piece, verifier_key: str) -> audit_pb2.ExportEntriesResponse:
+def export_message(piece: Piece, verifier_key: VerifierKey) -> audit_pb2.ExportEntriesResponse:
     """One message of an export."""
     if isinstance(piece, ExportHead):
         return audit_pb2.ExportEntriesResponse(
-            checkpoint=checkpoint_message(piece.checkpoint, verifier_key), edge=piece.edge
+            checkpoint=checkpoint_message(piece.checkpoint, verifier_key(piece.checkpoint)),
+            edge=piece.edge,
         )
     if isinstance(piece, ExportTile):
         tile = piece.tile

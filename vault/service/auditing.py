@@ -17,8 +17,8 @@ class CheckpointReader(Protocol):
     async def covering_checkpoint(self, size: int) -> CheckpointRow | None: ...
 
 
-VerifierKey = Callable[[], str]
-"""The key that signs checkpoints now, as a verifier key (C2SP signed-note)."""
+VerifierKey = Callable[[CheckpointRow], str]
+"""The key that signed a checkpoint, as a verifier key (C2SP signed-note)."""
 
 
 def require_auditor(call: Call) -> None:

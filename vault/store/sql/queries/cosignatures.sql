@@ -5,7 +5,7 @@ on conflict do nothing;
 
 -- name: cosigned_checkpoint
 -- The newest checkpoint with its cosignatures: of those that are at most 5 seconds older than the newest, the
--- newest with at least $1 of them; if there is none, the newest.
+-- newest with at least $1 of them; if there is none, the newest. With the chain of the log's keys.
 with recent as (
     select size, root, note, signed_at from audit_checkpoints order by size desc limit 64
 )
@@ -15,7 +15,12 @@ select
     r.note || coalesce(
         (select string_agg(c.line, '' order by c.witness) from audit_cosignatures as c where c.size = r.size), ''
     ) as note,
-    r.signed_at
+    r.signed_at,
+    array(
+        select s.note from audit_key_successions as s
+        where s.origin = split_part(r.note, E'\n', 1)
+        order by s.version
+    ) as successions
 from recent as r
 where r.signed_at >= (select max(signed_at) - interval '5 seconds' from recent)
 order by (select count(*) from audit_cosignatures as c where c.size = r.size) >= $1 desc, r.size desc

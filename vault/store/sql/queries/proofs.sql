@@ -6,14 +6,19 @@ left join audit_entries as e on e.entry_id = l.entry_id and e.recorded_at = l.re
 where l.entry_id = any($1::uuid[]) and coalesce(e.tenant, l.tenant) in ($2, '');
 
 -- name: covering_checkpoint
--- The first checkpoint of at least this size, with its cosignatures.
+-- The first checkpoint of at least this size, with its cosignatures and the chain of the log's keys.
 select
     k.size,
     k.root,
     k.note || coalesce(
         (select string_agg(c.line, '' order by c.witness) from audit_cosignatures as c where c.size = k.size), ''
     ) as note,
-    k.signed_at
+    k.signed_at,
+    array(
+        select s.note from audit_key_successions as s
+        where s.origin = split_part(k.note, E'\n', 1)
+        order by s.version
+    ) as successions
 from audit_checkpoints as k
 where k.size >= $1
 order by k.size

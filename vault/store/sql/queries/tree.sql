@@ -95,7 +95,8 @@ select
     r.rolsuper or r.rolcreaterole or r.rolcreatedb or r.rolbypassrls or r.rolreplication
         or has_schema_privilege('public', 'create')
         or exists (
-            select from unnest(array['audit_entries', 'audit_leaves', 'audit_tiles', 'audit_checkpoints', 'audit_cosignatures']) as t
+            select from unnest(array['audit_entries', 'audit_leaves', 'audit_tiles', 'audit_checkpoints', 'audit_cosignatures',
+                'audit_key_successions']) as t
             where has_table_privilege('public.' || t, 'update, delete, truncate')
         )
         or has_table_privilege('public.audit_entries', 'insert')
