@@ -11,6 +11,7 @@ import pytest
 from vault.audit.entry import (
     MAX_ENTRY,
     Entry,
+    EntryAct,
     EntryFormatError,
     EntryItem,
     decode,
@@ -101,6 +102,15 @@ ENTRIES = {
         )
     ),
     "many roles": entry(roles=("a", "b", "c")),
+    "an act of custody": entry(
+        act=EntryAct(uuid.UUID("00000000-0000-4000-8000-0000000000e1"), bytes(range(32))),
+        items=(),
+        subject_id=None,
+        purpose="",
+        rpc="vault.v1.KeyService/ApproveAct",
+        caller="spiffe://pdvault.example/vault/custodian-1",
+        roles=("custodian",),
+    ),
 }
 
 
@@ -149,10 +159,22 @@ def test_every_flipped_bit_changes_the_leaf_and_is_refused_or_read_as_what_it_sa
             assert bytes(changed) == encode(read)
 
 
-@pytest.mark.parametrize("version", [0, 2, 255])
+@pytest.mark.parametrize("version", [0, 3, 255])
 def test_other_versions_are_refused(version):
     with pytest.raises(EntryFormatError, match="version"):
         decode(bytes([version]) + encode(entry())[1:])
+
+
+def test_no_entry_is_read_as_one_of_the_other_version():
+    with pytest.raises(EntryFormatError, match="cut short"):
+        decode(b"\x02" + encode(entry())[1:])
+    with pytest.raises(EntryFormatError, match="after the entry"):
+        decode(b"\x01" + encode(ENTRIES["an act of custody"])[1:])
+
+
+def test_an_act_has_a_digest_of_32_bytes():
+    with pytest.raises(EntryFormatError, match="32 bytes"):
+        encode(entry(act=EntryAct(uuid.UUID(int=1), bytes(31))))
 
 
 def test_texts_have_a_limit():

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from vault.audit.entry import Entry, EntryItem, encode, leaf_hash
+from vault.audit.entry import Entry, EntryAct, EntryItem, encode, leaf_hash
 from vault.clock import Clock
 from vault.errors import Reason
 from vault.model import Authentication, Decision, Principal, SubjectId, Verdict, View
@@ -94,6 +94,7 @@ class Account:
     """One call's account.
 
     Attributes:
+        act: the request of custody that the call is about.
         case: what the call is about, as far as it said so.
         items: a note for each item, in the order of the request.
         subject_id: the subject that a call without items concerns.
@@ -102,6 +103,7 @@ class Account:
     """
 
     __slots__ = (
+        "act",
         "bundle_digest",
         "call_id",
         "case",
@@ -125,6 +127,7 @@ class Account:
         self.principal = _UNKNOWN
         self.bundle_digest = bytes(32)
         self.purpose = ""
+        self.act: EntryAct | None = None
         self.case: Case | None = None
         self.field = ""
         self.subject_id: SubjectId | None = None
@@ -207,6 +210,7 @@ class Account:
                     )
                     for note in notes
                 ),
+                act=self.act,
             )
         )
         return EntryRow(

@@ -16,6 +16,8 @@ from vault.errors import Reason
 from vault.model import Authentication, SubjectId, Verdict, View
 
 VERSION = 1
+VERSION_OF_ACTS = 2
+"""As version 1, and behind the items the act that the call is about."""
 MAX_ENTRY = 65_535
 """Bytes: the longest that a bundle of C2SP tlog-tiles takes. A longer account makes several."""
 MAX_TEXT = 2048
@@ -27,6 +29,7 @@ _HEAD = struct.Struct(">B16sQ16s16s8s32sBBHB")
 # wanted view, view, verdict, reason, number of policies
 _ITEM = struct.Struct(">BBBHB")
 _U16 = struct.Struct(">H")
+_DIGEST_BYTES = 32
 
 
 class EntryFormatError(ValueError):
@@ -50,6 +53,20 @@ class EntryItem:
     policies: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class EntryAct:
+    """Which request of custody a call is about.
+
+    Attributes:
+        digest: 32 bytes, of everything that the request asks for.
+        is_dry_run: the call was to change nothing.
+    """
+
+    request_id: uuid.UUID
+    digest: bytes
+    is_dry_run: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """One call's account of one subject.
@@ -62,6 +79,7 @@ class Entry:
         case: KIND:HANDLE, what the call is about; the handle is random, 32 hex digits. May be
             empty.
         field: the path of the field at fault in an invalid request.
+        act: only in entries of version 2.
     """
 
     entry_id: uuid.UUID
@@ -82,6 +100,7 @@ class Entry:
     case: str
     field: str
     items: tuple[EntryItem, ...]
+    act: EntryAct | None = None
 
 
 def leaf_hash(entry: bytes) -> bytes:
@@ -97,7 +116,7 @@ def encode(entry: Entry) -> bytes:
     """
     parts = [
         _HEAD.pack(
-            VERSION,
+            VERSION if entry.act is None else VERSION_OF_ACTS,
             entry.entry_id.bytes,
             entry.time_us,
             entry.call_id.bytes,
@@ -124,6 +143,10 @@ def encode(entry: Entry) -> bytes:
             _ITEM.pack(item.wanted, item.view, item.verdict, item.reason, len(item.policies)),
         ]
         parts += [_text(policy) for policy in item.policies]
+    if entry.act is not None:
+        if len(entry.act.digest) != _DIGEST_BYTES:
+            raise EntryFormatError("a digest has 32 bytes")
+        parts += [entry.act.request_id.bytes, entry.act.digest, bytes((entry.act.is_dry_run,))]
     written = b"".join(parts)
     if len(written) > MAX_ENTRY:
         raise EntryFormatError("the entry is too long")
@@ -152,8 +175,8 @@ def decode(data: bytes) -> Entry:
 
 def _decode(reader: "_Reader") -> Entry:
     version = reader.data[:1]
-    if version != bytes([VERSION]):
-        raise EntryFormatError("not an entry of version 1")
+    if version not in (bytes([VERSION]), bytes([VERSION_OF_ACTS])):
+        raise EntryFormatError("not an entry of version 1 or 2")
     (
         _,
         entry_id,
@@ -172,6 +195,13 @@ def _decode(reader: "_Reader") -> Entry:
     roles = tuple(reader.text() for _ in range(reader.count()))
     purpose, case, field = reader.text(), reader.text(), reader.text()
     items = tuple(_decode_item(reader) for _ in range(reader.count()))
+    act = None
+    if version == bytes([VERSION_OF_ACTS]):
+        act = EntryAct(
+            uuid.UUID(bytes=reader.take(16)),
+            reader.take(_DIGEST_BYTES),
+            reader.is_set(reader.take(1)[0]),
+        )
     return Entry(
         entry_id=uuid.UUID(bytes=entry_id),
         time_us=time_us,
@@ -191,6 +221,7 @@ def _decode(reader: "_Reader") -> Entry:
         case=case,
         field=field,
         items=items,
+        act=act,
     )
 
 

@@ -66,10 +66,15 @@ class TransitAdmin(TransitClient):
 
     async def read_key(self, name: str) -> RootKey:
         """A key's versions and settings."""
-        data = await self._ask("get", _KEYS, name)
-        if data is None:
+        key = await self.find_key(name)
+        if key is None:
             raise VaultError(Reason.KEY_STORE_FAULT, f"the key {name} is missing")
-        return read_root_key(name, data)
+        return key
+
+    async def find_key(self, name: str) -> RootKey | None:
+        """The same; None where there is no such key."""
+        data = await self._ask("get", _KEYS, name)
+        return None if data is None else read_root_key(name, data)
 
     async def rotate(self, name: str) -> RootKey:
         """Make a new version, which wraps (or signs) from now on.

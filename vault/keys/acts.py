@@ -7,10 +7,12 @@ one person, until one time. Leaves to others: who may ask, approve and carry out
 whether a signature verifies.
 """
 
+import datetime as dt
+import enum
 import hashlib
 import struct
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 ACT_VERSION = 1
 MAX_VERSION = 0x7FFF_FFFF
@@ -95,6 +97,86 @@ class Asked:
             + _TIME.pack(self.requested_at_us)
             + _TIME.pack(self.expires_at_us)
         ).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """A second custodian's yes.
+
+    Attributes:
+        signature: 64 bytes, of `approval_statement`, by this version of the approval key.
+    """
+
+    by: str
+    at_us: int
+    key_version: int
+    signature: bytes = field(repr=False)
+
+
+class ActState(enum.IntEnum):
+    """How far a request is; numbers as in `vault.v1.ActState`."""
+
+    OPEN = 1
+    APPROVED = 2
+    DONE = 3
+    EXPIRED = 4
+    WITHDRAWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAct:
+    """A request as it lies in the database: believed by nobody before it is checked.
+
+    Attributes:
+        digest: as noted when it was made; `asked.digest` is what the row gives now.
+        done_at_us: microseconds since 1970; None: not carried out.
+        now_us: the database's time when the row was read.
+    """
+
+    asked: Asked
+    digest: bytes
+    approval: Approval | None
+    is_withdrawn: bool
+    done_at_us: int | None
+    now_us: int
+
+    @property
+    def state(self) -> ActState:
+        if self.done_at_us is not None:
+            return ActState.DONE
+        if self.is_withdrawn:
+            return ActState.WITHDRAWN
+        if self.now_us >= self.asked.expires_at_us:
+            return ActState.EXPIRED
+        return ActState.OPEN if self.approval is None else ActState.APPROVED
+
+    @property
+    def is_intact(self) -> bool:
+        """Whether the row gives the digest that was noted."""
+        return self.asked.digest == self.digest
+
+    def statement(self, approver: str, approved_at_us: int) -> bytes:
+        """What an approval of exactly this request signs."""
+        return approval_statement(
+            request_digest=self.asked.digest,
+            approver=approver,
+            approved_at_us=approved_at_us,
+            expires_at_us=self.asked.expires_at_us,
+        )
+
+
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_MICROSECOND = dt.timedelta(microseconds=1)
+
+
+def to_us(time: dt.datetime) -> int:
+    """Microseconds since 1970 of an aware time."""
+    return (time - _EPOCH) // _MICROSECOND
+
+
+def from_us(time_us: int) -> dt.datetime:
+    """The time, in UTC, of microseconds since 1970."""
+    return _EPOCH + time_us * _MICROSECOND
 
 
 def approval_statement(

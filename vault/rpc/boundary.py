@@ -362,9 +362,10 @@ def _always_open() -> None:
 
 
 _INVALID_BELOW = Reason.CERTIFICATE_INVALID
-_FAILED = frozenset(reason for reason in Reason if reason >= Reason.KEY_STORE_SEALED) | {
-    Reason.DATA_CORRUPT
-}
+_FAILED = frozenset(
+    reason for reason in Reason if Reason.KEY_STORE_SEALED <= reason <= Reason.CUSTODY_UNAVAILABLE
+) | {Reason.DATA_CORRUPT}
+"""The machinery's. What custody answers by its rules (81 and on) is a refusal."""
 
 
 def verdict_of(reason: Reason) -> Verdict:
