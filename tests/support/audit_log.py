@@ -176,12 +176,17 @@ async def until(holds: Callable[[], object], *, seconds: float = 10) -> float:
 
 @contextlib.asynccontextmanager
 async def audit_log(
-    instance: EmbeddedInstance, urls: DatabaseUrls, folder: Path
+    instance: EmbeddedInstance,
+    urls: DatabaseUrls,
+    folder: Path,
+    *,
+    key_store: TransitSettings | None = None,
 ) -> AsyncIterator[AuditLog]:
-    """The log of a database that was migrated."""
+    """The log of a database that was migrated; its key in the instance's Transit or another."""
     settings = instance.settings()
     transit = Transit(
-        TransitSettings(
+        key_store
+        or TransitSettings(
             address=settings.transit_address,
             auth=AppRole(settings.transit_role_id_file, settings.transit_secret_id_file),
             ca_file=settings.authority_file,

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -14,7 +15,7 @@ from vault.audit.signer import OVERLAP, CheckpointSigner
 from vault.audit.succession import follow
 from vault.errors import Reason, VaultError
 from vault.rows import CheckpointRow, SuccessionRow
-from vault.service.signing_key import rotate_signing_key
+from vault.service.signing_key import SigningKey, rotate_signing_key
 from vault.telemetry import names
 
 ROOT = bytes(range(32))
@@ -45,8 +46,12 @@ class Keys:
     def add(self):
         self.versions[len(self.versions) + 1] = Ed25519PrivateKey.generate()
 
-    async def rotate(self, _name):
+    async def rotate(self, name):
         self.add()
+        return await self.read_key(name)
+
+    async def read_key(self, _name):
+        return SimpleNamespace(latest=max(self.versions))
 
     async def sign(self, _key, data, *, version=None):
         if self.down is not None:
@@ -164,8 +169,9 @@ async def test_the_old_key_vouches_before_the_new_one_signs():
 async def test_a_rotation_is_complete_when_it_returns():
     keys, chain = Keys(), Chain()
     signer = await opened(keys, chain=chain)
-    assert 2 == await rotate_signing_key("k", admin=keys, signer=signer)
-    assert 3 == await rotate_signing_key("k", admin=keys, signer=signer)
+    key = SigningKey("k", admin=keys, signer=signer)
+    assert 1 == await key.version()
+    assert [2, 3] == [await key.rotate() for _ in range(2)]
     assert [(2, 1), (3, 2)] == [(row.version, row.predecessor) for row in chain.rows]
     assert keys.key(3) in follow([keys.key(1)], chain.notes)
 

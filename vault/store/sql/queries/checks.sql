@@ -10,7 +10,8 @@ select
     has_table_privilege('public.audit_entries', 'insert') as can_add_to_log,
     exists (
         select from unnest(
-            array['audit_pending', 'audit_leaves', 'audit_tiles', 'audit_checkpoints', 'audit_cosignatures']
+            array['audit_pending', 'audit_leaves', 'audit_tiles', 'audit_checkpoints', 'audit_cosignatures',
+                'audit_key_successions']
         ) as t
         where has_table_privilege('public.' || t, 'select, insert, update, delete, truncate')
     ) as can_touch_tree,
