@@ -7,6 +7,7 @@ has no right in the database or in Transit that only custodians need.
 from collections.abc import Sequence
 from typing import Any
 
+from vault.app.custody_acts import open_acts
 from vault.app.house import House
 from vault.app.keys import open_keys
 from vault.app.parts import custody_transit_settings
@@ -38,7 +39,8 @@ async def open_custody(house: House) -> Methods:
     house.stack.push_async_callback(admin.close)
     await admin.open(house.holder.current.tenants)
     keys = await open_keys(house, admin)
-    return _completed([*keys, *SubjectService(_eraser(house)).methods()])
+    acts = await open_acts(house, admin)
+    return _completed([*keys, *acts, *SubjectService(_eraser(house)).methods()])
 
 
 def _eraser(house: House) -> Eraser:

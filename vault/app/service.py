@@ -8,7 +8,7 @@ package knows concrete classes of several layers.
 import asyncio
 import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from vault import __version__
@@ -21,6 +21,7 @@ from vault.app.checks import (
     log_soundness,
 )
 from vault.app.custody import KEY_SERVICE, open_custody
+from vault.app.custody_acts import admit_by_itself
 from vault.app.house import House
 from vault.app.ledger import open_ledger
 from vault.app.log import open_log
@@ -43,8 +44,9 @@ from vault.config import Config
 from vault.config_files import read_secret
 from vault.crypto.keyring import Keyring
 from vault.crypto.transit import Transit
-from vault.errors import Violation
+from vault.errors import Reason, VaultError, Violation
 from vault.model import TenantId
+from vault.policy.bundle import Bundle
 from vault.policy.faults import BundleError
 from vault.policy.holder import BundleHolder
 from vault.rpc.audit_service import AUDIT_SERVICE, AuditService
@@ -60,11 +62,13 @@ from vault.service.detokenize import Detokenizer
 from vault.service.export import Exporter
 from vault.service.index_keys import IndexKeys
 from vault.service.list_entries import EntryLister
+from vault.service.policy_guard import PolicyGuard
 from vault.service.prove import Prover
 from vault.service.recorder import Recorder
 from vault.service.stats import Statistician
 from vault.service.tail import Tailer
 from vault.service.tokenize import Tokenizer
+from vault.store.accepted import AcceptedStore
 from vault.store.cases import CaseStore
 from vault.store.checks import database_faults
 from vault.store.database import Database, PoolSettings
@@ -79,6 +83,11 @@ from vault.telemetry.trace import trip_traceparent
 from vault.telemetry.trips import TripNotes
 
 _log = Log("vault.app")
+
+
+async def _admit_nothing(_: Bundle) -> None:
+    raise VaultError(Reason.SHUTTING_DOWN, "the service has not started")
+
 
 _HEALTH_S = 1.0
 _TRIP_ROWS = 4000
@@ -99,6 +108,7 @@ class Service:
         self.port = 0
         """The port that it listens on, once started."""
         self._holder: BundleHolder | None = None
+        self._admit: Callable[[Bundle], Awaitable[None]] = _admit_nothing
         self._telemetry: Telemetry | None = None
 
     async def start(self) -> None:
@@ -125,7 +135,8 @@ class Service:
         return words_of(self._holder.current) if self._holder is not None else NO_WORDS
 
     async def reload(self) -> tuple[Violation, ...]:
-        """Reads the policy bundle again (SIGHUP). A broken one is logged and left out.
+        """Reads the policy bundle again (SIGHUP). One that is broken, or lets more happen without
+        custodians' approval, is logged and left out.
 
         Returns:
             The faults of a bundle that was refused; none when what the folder holds is in force.
@@ -133,15 +144,28 @@ class Service:
         if self._holder is None or self._telemetry is None:
             return ()
         try:
-            bundle, changed = await asyncio.to_thread(self._holder.reload)
-        except BundleError as error:
+            fresh = await asyncio.to_thread(self._holder.read)
+            await self._admit(fresh)
+        except (BundleError, VaultError) as error:
+            faults = error.faults if isinstance(error, BundleError) else error.violations
+            faults = faults or (Violation("bundle", str(error)),)
             self._telemetry.metrics.count_reload("refused")
-            for fault in error.faults:
+            for fault in faults:
                 _log.error("bundle.refused", file=f"{fault.field}: {fault.text}")
-            return error.faults
+            return faults
+        bundle, changed = self._holder.put(fresh)
         self._telemetry.metrics.count_reload("changed" if changed else "unchanged")
         _log.info("bundle.loaded", bundle=bundle.digest.hex())
         return ()
+
+    async def _check_accepted(self, bundle: Bundle) -> None:
+        try:
+            await self._admit(bundle)
+        except VaultError as error:
+            if error.reason is not Reason.APPROVAL_MISSING:
+                raise
+            faults = [f"{error.text}:", *(f"  {v.field}: {v.text}" for v in error.violations)]
+            raise UnsafeError(faults) from error
 
     async def _start(self) -> None:
         config, clock = self._config, self._clock
@@ -256,6 +280,7 @@ class Service:
         limits = config.limits
         ids = EntryIds(clock)
         recorder = Recorder(entries=stages.entries, writes=stages.writes, ids=ids)
+        guard = PolicyGuard(holder=holder, accepted=AcceptedStore(database))
         services = Services(
             tokenizer=Tokenizer(
                 environment=config.server.environment,
@@ -274,7 +299,7 @@ class Service:
                 recorder=recorder,
                 clock=clock,
             ),
-            keeper=BundleKeeper(holder=holder, recorder=recorder),
+            keeper=BundleKeeper(guard=guard, recorder=recorder),
             holder=holder,
             limits=Limits(
                 request_bytes=limits.request_bytes,
@@ -316,9 +341,16 @@ class Service:
                 recorder=recorder,
                 log=tree,
                 ledger=ledger,
+                guard=guard,
                 clock=clock,
             )
         )
+
+        # The bundle lets no more happen than what was accepted, or custodians approved it.
+        self._admit = functools.partial(
+            admit_by_itself, guard, recorder=recorder, telemetry=telemetry
+        )
+        await self._check_accepted(holder.current)
 
         # 7. Health and housekeeping.
         health = HealthMonitor(

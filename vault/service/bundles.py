@@ -3,13 +3,10 @@
 The steps of ReloadBundle carry the numbers of docs/request-path.md.
 """
 
-import asyncio
-
-from vault.errors import Reason, VaultError
+from vault.errors import VaultError
 from vault.policy.bundle import Act, Bundle
-from vault.policy.faults import BundleError
-from vault.policy.holder import BundleHolder
 from vault.service.call import Call
+from vault.service.policy_guard import PolicyGuard
 from vault.service.recorder import Recorder
 from vault.telemetry import names
 
@@ -17,8 +14,8 @@ from vault.telemetry import names
 class BundleKeeper:
     """The two procedures. The bundle is read from disk; no call can bring one."""
 
-    def __init__(self, *, holder: BundleHolder, recorder: Recorder) -> None:
-        self._holder = holder
+    def __init__(self, *, guard: PolicyGuard, recorder: Recorder) -> None:
+        self._guard = guard
         self._recorder = recorder
 
     async def get_bundle(self, call: Call) -> Bundle:
@@ -36,28 +33,25 @@ class BundleKeeper:
         """Reads the folder again; whether that changed anything.
 
         Raises:
-            VaultError: the caller may not, the entry can't be written, or BUNDLE_INVALID with a
-                violation for every fault; then the old bundle stays in force.
+            VaultError: the caller may not, the entry can't be written; BUNDLE_INVALID with a
+                violation for every fault, or APPROVAL_MISSING with one for what it lets happen
+                beyond what was accepted. Then the old bundle stays in force.
         """
         # 3. Decide.
         self._decide(call, Act.RELOAD_BUNDLE)
 
-        # 4. Read the folder and check all of it.
-        try:
-            fresh = await asyncio.to_thread(self._holder.read)
-        except BundleError as error:
-            raise VaultError(
-                Reason.BUNDLE_INVALID,
-                f"the bundle has {len(error.faults)} faults; the old one stays in force",
-                violations=error.faults,
-            ) from error
+        # 4. Read the folder and check all of it; what lets more happen needs custodians' approval.
+        fresh = await self._guard.read()
+        admission = await self._guard.weigh(fresh)
+        call.account.act = admission.act
 
         # 5. Make the entry durable. First, as a bundle must not begin to decide unrecorded.
         call.trace.mark(names.STAGE_AUDIT)
         await self._recorder.record(call.account, call.trace)
 
-        # 6. Put the new bundle in force.
-        return self._holder.put(fresh)
+        # 6. Note it as accepted, then put it in force.
+        await self._guard.admit(admission, by=call.principal.id)
+        return self._guard.put(fresh)
 
     def _decide(self, call: Call, act: Act) -> None:
         call.trace.mark(names.STAGE_POLICY)
