@@ -40,6 +40,7 @@ class Link:
         self.judge: Callable[[bytes], Cut] = _pass
         self.cuts = 0
         self._is_refusing = False
+        self._mark: bytes | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._flowing = asyncio.Event()
         self._flowing.set()
@@ -65,8 +66,13 @@ class Link:
         """Accept connections and let nothing through: a black hole that loses nothing."""
         self._loop.call_soon_threadsafe(self._flowing.clear)
 
+    def stall_marked(self, mark: bytes) -> None:
+        """Let nothing more through on connections whose client has sent these bytes, whenever."""
+        self._mark = mark
+
     def mend(self) -> None:
         """As if nothing had been."""
+        self._mark = None
         self._is_refusing = False
         self.delay_seconds = 0.0
         self.judge = _pass
@@ -107,9 +113,11 @@ class Link:
             return
         self._writers |= {writer, upstream}
         broken = asyncio.Event()
+        sent = bytearray()
         try:
             await asyncio.gather(
-                self._requests(reader, upstream, broken), self._answers(back, writer, broken)
+                self._requests(reader, upstream, broken, sent),
+                self._answers(back, writer, broken, sent),
             )
         except asyncio.CancelledError:
             pass  # the link is stopped
@@ -119,12 +127,18 @@ class Link:
                 each.transport.abort()
 
     async def _requests(
-        self, reader: asyncio.StreamReader, upstream: asyncio.StreamWriter, broken: asyncio.Event
+        self,
+        reader: asyncio.StreamReader,
+        upstream: asyncio.StreamWriter,
+        broken: asyncio.Event,
+        sent: bytearray,
     ) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(65_536):
+                sent += data[: 4096 - len(sent)]
                 await asyncio.sleep(self.delay_seconds)
                 await self._flowing.wait()
+                await self._unmarked(sent)
                 verdict = self.judge(data)
                 if verdict is not Cut.PASS:
                     self.cuts += 1
@@ -139,15 +153,24 @@ class Link:
         upstream.transport.abort()
 
     async def _answers(
-        self, back: asyncio.StreamReader, writer: asyncio.StreamWriter, broken: asyncio.Event
+        self,
+        back: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        broken: asyncio.Event,
+        sent: bytearray,
     ) -> None:
         with contextlib.suppress(OSError):
             while data := await back.read(65_536):
                 await self._flowing.wait()
+                await self._unmarked(sent)
                 if not broken.is_set():
                     writer.write(data)
                     await writer.drain()
         writer.transport.abort()
+
+    async def _unmarked(self, sent: bytearray) -> None:
+        while self._mark is not None and self._mark in sent:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
 
 
 @contextlib.contextmanager

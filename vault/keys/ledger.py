@@ -186,7 +186,7 @@ def read_line(data: bytes, after: Head) -> Linked:
         previous = _text(document["previous"], _HEX_64)
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise LedgerError("is no line of a ledger", index) from error
-    if document["index"] != index or previous != after.hash.hex():
+    if document.get("index") != index or previous != after.hash.hex():
         raise LedgerError("does not follow the line before it", index)
     if encode_line(line, after) != data:
         raise LedgerError("is not spelled as it must be", index)
