@@ -31,13 +31,15 @@ class LogVault:
         size: of the newest checkpoint.
         hidden: indexes of other tenants' leaves.
         asked: the ranges of the exports.
+        cosigners: pairs of witness and time.
     """
 
-    def __init__(self, log: SmallLog, *, size: int | None = None, hidden=()) -> None:
+    def __init__(self, log: SmallLog, *, size: int | None = None, hidden=(), cosigners=()) -> None:
         self.log = log
         self.size = len(log.entries) if size is None else size
         self.hidden = frozenset(hidden)
         self.asked: list[tuple[int, int, int]] = []
+        self.cosigners = tuple(cosigners)
         self.hashes = log.hashes()
         self._tiles: dict[int, dict[Tile, bytes]] = {}
 
@@ -55,7 +57,7 @@ class LogVault:
     def get_checkpoint(self, min_size: int = 0) -> Checkpoint:
         size = min_size or self.size
         return Checkpoint(
-            note=bytes(self.log.note(size)).decode(),
+            note=bytes(self.log.note(size, self.cosigners)).decode(),
             size=size,
             root=self.log.checkpoint(size).root,
             signed_at=NOW,

@@ -16,6 +16,7 @@ from vault.audit.access_record import (
 )
 from vault.audit.entry import decode
 from vault.audit.merkle import build_proof, inclusion_plan
+from vault.audit.note import KeyType
 from vault.audit.tiles import tile_source
 from vault.cli.entry_values import client_entry
 from vault.cli.main import main
@@ -92,6 +93,21 @@ def test_an_entry_that_the_log_does_not_hold():
     for entry in (moved, proved(3, other)):
         with pytest.raises(AccessRecordError, match="not what the log holds"):
             check_record(AccessRecord(SUBJECT, note, (entry,)).document(), LOG.keys)
+
+
+def test_witnesses_may_be_needed(tmp_path, capsys):
+    witness = Signer("witness.example/w1", KeyType.COSIGNATURE, 41)
+    note = bytes(LOG.note(cosigners=((witness, 1_700_000_000),))).decode()
+    cosigned = AccessRecord(SUBJECT, note, ()).document()
+    needed = {"witnesses": [witness.key], "quorum": 1}
+    assert 1 == len(check_record(cosigned, LOG.keys, **needed).checkpoint.witnesses)
+    with pytest.raises(AccessRecordError, match="0 of 1 needed witnesses"):
+        check_record(SOUND, LOG.keys, **needed)
+    for code, data in ((0, cosigned), (1, SOUND)):
+        path = tmp_path / "record.json"
+        path.write_bytes(data)
+        keys = ["--key", str(LOG.signer.key), "--witness-key", str(witness.key)]
+        assert code == main(["audit", "verify-record", str(path), *keys])
 
 
 def test_another_key():

@@ -7,6 +7,7 @@ import pytest
 from tests.support.small_log import Signer, SmallLog, entry_bytes
 from vault.audit.archive_files import ArchiveError, ArchiveWriter, EntryArchive
 from vault.audit.archive_verify import MAX_FAULTS, verify_archive
+from vault.audit.note import KeyType
 from vault.audit.tiles import WIDTH, Tile, write_bundle
 from vault.cli.main import main
 
@@ -102,6 +103,19 @@ def test_another_key_another_log_and_no_checkpoint(log, tmp_path):
         assert report.checkpoint is None
     (tmp_path / "checkpoint").unlink()
     assert not verify_archive(tmp_path, log.keys).is_sound
+
+
+def test_witnesses_may_be_needed(tmp_path, capsys):
+    log, witness = SmallLog.of(3), Signer("witness.example/w1", KeyType.COSIGNATURE, 41)
+    publish(log, tmp_path)
+    needed = {"witnesses": [witness.key], "quorum": 1}
+    options = ["--key", str(log.signer.key), "--witness-key", str(witness.key)]
+    (fault,) = verify_archive(tmp_path, log.keys, **needed).faults
+    assert ("checkpoint", True) == (fault.path, "0 of 1 needed witnesses" in fault.detail)
+    assert 1 == main(["audit", "verify-archive", str(tmp_path), *options])
+    put(tmp_path, "checkpoint", bytes(log.note(cosigners=((witness, 1_700_000_000),))))
+    assert verify_archive(tmp_path, log.keys, **needed).is_sound
+    assert 0 == main(["audit", "verify-archive", str(tmp_path), *options])
 
 
 def test_a_fork_is_no_fit_for_the_signed_root(log, tmp_path):

@@ -11,6 +11,7 @@ import pytest
 from tests.support.log_vault import LogVault, in_place_of
 from tests.support.small_log import Signer, SmallLog
 from vault.audit.entry import decode
+from vault.audit.note import KeyType
 from vault.audit.tiles import FULL, Tile, parse_path, read_bundle
 from vault.cli.main import main
 
@@ -251,3 +252,15 @@ def test_tiles_that_were_damaged_or_rolled_back(serve, tmp_path, capsys):
     vault.size = 200
     assert 1 == run(folder, "--format", "tiles", "--resume")
     assert "rolled back" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv", "ocsf", "tiles"])
+def test_an_export_may_need_witnesses(serve, tmp_path, capsys, form):
+    witness = Signer("witness.example/w1", KeyType.COSIGNATURE, 41)
+    options = ("--format", form, "--key", KEY, "--witness-key", str(witness.key))
+    serve()
+    assert 1 == run(tmp_path / "without", *options)
+    assert "0 of 1 needed witnesses" in capsys.readouterr().err
+    serve(cosigners=((witness, 1_700_000_000),))
+    assert 0 == run(tmp_path / "with", *options)
+    assert 2 == run(tmp_path / "other", *options[:2], "--witness-key", str(witness.key))

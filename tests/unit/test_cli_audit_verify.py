@@ -218,3 +218,14 @@ def test_a_checkpoint_without_cosignatures_is_not_enough(capsys, vault):
 def test_options_of_witnesses_that_do_not_fit(capsys, vault, options, word):
     assert 2 == main(["audit", "checkpoint", "--address", "x:1", "--client", "x", *options])
     assert word in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("what", [(ENTRY,), ("--consistency", "200")], ids=["entry", "growth"])
+def test_proofs_lead_to_a_checkpoint_that_witnesses_cosigned(capsys, vault, what):
+    command = ["audit", "prove", *what, "--key", KEY]
+    assert 0 == main(command)
+    assert 1 == main([*command, "--witness-key", str(W1.key)])
+    assert "0 of 1 needed witnesses" in capsys.readouterr().err
+    vault.cosigners = ((W1, 1_700_000_000),)
+    assert 0 == main([*command, "--witness-key", str(W1.key)])
+    assert 1 == main([*command, "--witness-key", str(W2.key)])

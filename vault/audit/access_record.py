@@ -122,8 +122,15 @@ def parse_record(data: bytes) -> AccessRecord:
     return record
 
 
-def check_record(data: bytes, keys: Sequence[VerifierKey]) -> CheckedRecord:
-    """Verifies a record with the log's public keys alone.
+def check_record(
+    data: bytes,
+    keys: Sequence[VerifierKey],
+    *,
+    witnesses: Sequence[VerifierKey] = (),
+    quorum: int = 0,
+) -> CheckedRecord:
+    """Verifies a record with public keys alone: the log's, and perhaps those of witnesses, of
+    which `quorum` must have cosigned.
 
     Raises:
         AccessRecordError: what is wrong, and with which entry.
@@ -132,7 +139,13 @@ def check_record(data: bytes, keys: Sequence[VerifierKey]) -> CheckedRecord:
     record = parse_record(data)
     try:
         trusted = follow(keys, record.successions)
-        signed = open_checkpoint(record.checkpoint.encode(), trusted, origin=keys[0].name)
+        signed = open_checkpoint(
+            record.checkpoint.encode(),
+            trusted,
+            origin=keys[0].name,
+            witnesses=witnesses,
+            quorum=quorum,
+        )
     except NoteError as error:
         raise AccessRecordError(f"the checkpoint is not to be trusted: {error}") from error
     tree = signed.checkpoint

@@ -94,6 +94,8 @@ def verify_archive(
     keys: Sequence[VerifierKey],
     *,
     origin: str | None = None,
+    witnesses: Sequence[VerifierKey] = (),
+    quorum: int = 0,
     begin: int = 0,
     part: bool = False,
     progress: Callable[[int, int], None] = lambda _done, _all: None,
@@ -104,6 +106,8 @@ def verify_archive(
         root: the folder.
         keys: the log's verifier keys.
         origin: the log's name; None: the name of the first key.
+        witnesses: witnesses' keys, see `open_checkpoint`.
+        quorum: how many witnesses must have cosigned.
         begin: leaves before it are not looked at, nor the tiles above them alone.
         part: whether bundles of entries may be missing.
         progress: called with leaves done and leaves in all.
@@ -119,7 +123,7 @@ def verify_archive(
     try:
         origin = origin or keys[0].name
         trusted = follow(keys, reader.successions(), origin=origin)
-        signed = open_checkpoint(note, trusted, origin=origin)
+        signed = open_checkpoint(note, trusted, origin=origin, witnesses=witnesses, quorum=quorum)
     except NoteError as error:
         return ArchiveReport((ArchiveFault(CHECKPOINT, str(error)),))
     walk = _Walk(reader, signed, begin, part, progress)

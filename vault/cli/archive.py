@@ -13,7 +13,7 @@ from vault.audit.archive_verify import ArchiveReport, verify_archive
 from vault.audit.checkpoint import Checkpoint, open_checkpoint
 from vault.audit.note import NoteError, VerifierKey
 from vault.audit.succession import follow
-from vault.cli.log_keys import read_keys
+from vault.cli.log_keys import read_keys, read_quorum
 from vault.cli.output import DONE, FAILED, USAGE, CommandError, emit, emit_json, say
 from vault.cli.progress import Progress
 from vault.config_files import FileError, read_database_url, read_secret
@@ -44,14 +44,20 @@ def archive(args: argparse.Namespace) -> int:
 
 def verify(args: argparse.Namespace) -> int:
     """Raises CommandError."""
-    keys = read_keys(args.key)
+    keys, quorum = read_keys(args.key), read_quorum(args)
     progress = Progress("verified")
     began = time.monotonic()
     if not args.folder.is_dir():
         raise CommandError(f"{args.folder}: no such folder", code=USAGE)
     try:
         report = verify_archive(
-            args.folder, keys, origin=args.origin, part=args.part, progress=progress
+            args.folder,
+            keys,
+            origin=args.origin,
+            witnesses=quorum.keys,
+            quorum=quorum.count,
+            part=args.part,
+            progress=progress,
         )
     except (OSError, ValueError) as error:
         raise CommandError(f"{args.folder}: can't be verified: {error}", code=USAGE) from error

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from vault.cli import values
 from vault.cli.command import Audience, Command, Option
-from vault.cli.options import JSON
+from vault.cli.options import JSON, WITNESSES
 
 _KEY = Option(
     flags=("--key",),
@@ -25,8 +25,8 @@ ARCHIVE_COMMANDS = (
             "verifies it, and only then drops the months' partitions, each in one transaction. "
             "What was cut off goes on when it is run again. One folder for all months of a log.\n\n"
             "Refuses months that are not over, hold entries without a place in the log, or are "
-            "not covered by a checkpoint. Archived entries can still be proved; audit list, tail "
-            "and stats no longer show them. docs/storage.md explains it."
+            "not covered by a checkpoint. Archived entries can still be proved, and "
+            "found where the vault has audit.archive_directory. docs/storage.md explains it."
         ),
         options=(
             Option(
@@ -72,6 +72,7 @@ ARCHIVE_COMMANDS = (
         options=(
             Option(flags=("folder",), read=Path, help="The folder with checkpoint and tile/."),
             _KEY,
+            *WITNESSES,
             Option(
                 flags=("--origin",),
                 value="NAME",

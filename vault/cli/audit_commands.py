@@ -14,6 +14,7 @@ from vault.cli.options import (
     SUBJECT_REF,
     SUBJECT_REF_FILE,
     UNTIL,
+    WITNESSES,
 )
 
 _ABOUT = ("--case", "--case-id")
@@ -50,23 +51,6 @@ _KEY_HELP = (
 )
 _KEY = Option(flags=("--key",), value="FILE|VKEY", help=_KEY_HELP)
 _NEEDED_KEY = Option(flags=("--key",), value="FILE|VKEY", help=_KEY_HELP, is_required=True)
-_WITNESSES = (
-    Option(
-        flags=("--witness-key",),
-        value="FILE|VKEY",
-        help=(
-            "Keys of outside witnesses, as you were given them: a verifier key, or a file with "
-            "one a line. Needs --key."
-        ),
-    ),
-    Option(
-        flags=("--witness-quorum",),
-        value="N",
-        read=values.count,
-        help="How many of them must have cosigned. Without it: all.",
-    ),
-)
-
 AUDIT_COMMANDS: tuple[Command, ...] = (
     Command(
         words=("audit", "list"),
@@ -161,6 +145,7 @@ AUDIT_COMMANDS: tuple[Command, ...] = (
                 flags=("--proofs",), value="FILE", read=Path, help="Write an access record there."
             ),
             _KEY,
+            *WITNESSES,
             *REMOTE,
         ),
         one_of=(_WHO,),
@@ -232,7 +217,7 @@ AUDIT_COMMANDS: tuple[Command, ...] = (
             "Prints the signed note. Keep it: pdvault audit verify --since-checkpoint proves "
             "later that the log still continues it. With --key the signature is checked first."
         ),
-        options=(_KEY, *_WITNESSES, *REMOTE),
+        options=(_KEY, *WITNESSES, *REMOTE),
         example=(
             "pdvault audit checkpoint --client state/certs/auditor --key state/audit.vkey > today\n"
             "pdvault audit checkpoint --key audit.vkey --witness-key witnesses.vkey "
@@ -263,6 +248,7 @@ AUDIT_COMMANDS: tuple[Command, ...] = (
                 help="Prove that the tree of FIRST is the beginning of that of SECOND.",
             ),
             _KEY,
+            *WITNESSES,
             *REMOTE,
         ),
         example=(
@@ -306,6 +292,7 @@ AUDIT_COMMANDS: tuple[Command, ...] = (
             ),
             Option(flags=("--resume",), help="Go on with what is there."),
             _KEY,
+            *WITNESSES,
             *REMOTE,
         ),
         example=(
@@ -326,7 +313,7 @@ AUDIT_COMMANDS: tuple[Command, ...] = (
         options=(
             Option(flags=("file",), read=Path, help="An export of the format jsonl."),
             _NEEDED_KEY,
-            *_WITNESSES,
+            *WITNESSES,
             Option(
                 flags=("--origin",),
                 value="NAME",
@@ -360,6 +347,7 @@ AUDIT_COMMANDS: tuple[Command, ...] = (
         options=(
             Option(flags=("file",), read=Path, help="As pdvault audit subject --proofs wrote it."),
             _NEEDED_KEY,
+            *WITNESSES,
             JSON,
         ),
         example="pdvault audit verify-record record.json --key state/audit.vkey",

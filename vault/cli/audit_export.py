@@ -14,7 +14,7 @@ from vault.cli.connection import connect
 from vault.cli.export_lines import begin_export, checkpoint_of, export_lines, run_lines, same_tree
 from vault.cli.export_tables import FORMATS, export_table
 from vault.cli.export_tiles import export_tiles
-from vault.cli.log_keys import read_keys
+from vault.cli.log_keys import Quorum, read_keys, read_quorum
 from vault.cli.output import DONE, USAGE, CommandError, emit_json, say
 from vault.cli.progress import Progress
 from vault.client import ExportHead, ExportLeaf, VaultClient
@@ -23,6 +23,7 @@ from vault.client import ExportHead, ExportLeaf, VaultClient
 def export(args: argparse.Namespace) -> int:
     """Raises CommandError, VaultCallError, CredentialFilesError, OSError."""
     keys = read_keys(args.key) if args.key else []
+    quorum = read_quorum(args)
     begin, end = args.from_index or 0, args.until_index or 0
     if args.format == "tiles" and (begin or end):
         raise CommandError("--format tiles holds the whole log, no part of it", code=USAGE)
@@ -34,13 +35,18 @@ def export(args: argparse.Namespace) -> int:
         )
     with connect(args) as vault:
         if args.format == "tiles":
-            facts = export_tiles(vault, args.file, keys)
+            facts = export_tiles(vault, args.file, keys, quorum)
         elif args.format in FORMATS:
             facts = export_table(
-                vault, args.file, FORMATS[args.format], bounds=(begin, end), keys=keys
+                vault,
+                args.file,
+                FORMATS[args.format],
+                bounds=(begin, end),
+                keys=keys,
+                quorum=quorum,
             )
         else:
-            facts = _export_lines(vault, args.file, begin, end, keys)
+            facts = _export_lines(vault, args.file, (begin, end), keys, quorum)
     if args.json:
         emit_json(facts)
     elif not keys:
@@ -49,7 +55,11 @@ def export(args: argparse.Namespace) -> int:
 
 
 def _export_lines(
-    vault: VaultClient, path: Path, begin: int, end: int, keys: list[VerifierKey]
+    vault: VaultClient,
+    path: Path,
+    bounds: tuple[int, int],
+    keys: list[VerifierKey],
+    quorum: Quorum,
 ) -> dict[str, object]:
     count = hidden = archived = 0
     with path.open("r+b" if path.exists() else "x+b") as file:
@@ -63,7 +73,7 @@ def _export_lines(
             nonlocal count, hidden, archived
             if keys:  # what is there is verified with the rest
                 yield from taken.lines()
-            for line, leaf in taken.rest(vault, begin, end):
+            for line, leaf in taken.rest(vault, *bounds):
                 file.write(line)
                 if leaf is not None:
                     count += 1
@@ -72,7 +82,7 @@ def _export_lines(
                     progress(count, taken.missing)
                 yield line
 
-        run_lines(lines(), keys)
+        run_lines(lines(), keys, quorum)
         progress.end()
         file.flush()
         os.fsync(file.fileno())

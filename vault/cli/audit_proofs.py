@@ -51,16 +51,17 @@ def checkpoint(args: argparse.Namespace) -> int:
 
 def prove(args: argparse.Namespace) -> int:
     """Raises CommandError, VaultCallError, CredentialFilesError."""
+    quorum = read_quorum(args)
     if args.consistency:
         if len(args.what) > _MAX_SIZES:
             raise CommandError("--consistency takes FIRST and maybe SECOND", code=USAGE)
-        return _prove_consistency(args)
+        return _prove_consistency(args, quorum)
     wanted = args.what[0].lower().replace("-", "")
     if len(args.what) > 1 or not _ID.fullmatch(wanted):
         raise CommandError("an entry id is 32 hex digits", code=USAGE)
     with connect(args) as vault:
         answer = vault.prove_inclusion([wanted])
-    tree = _open(args, answer.checkpoint)
+    tree = _open(args, answer.checkpoint, quorum)
     (proof,) = answer.proofs
     if not proof.is_included:
         raise CommandError(
@@ -90,14 +91,14 @@ def prove(args: argparse.Namespace) -> int:
     return DONE
 
 
-def _prove_consistency(args: argparse.Namespace) -> int:
+def _prove_consistency(args: argparse.Namespace, quorum: Quorum) -> int:
     with connect(args) as vault:
         newest = vault.get_checkpoint()
         keys = trusted_keys(args.key, newest)
         second = (
-            _named(vault, args.what[1], keys)
+            _named(vault, args.what[1], keys, quorum)
             if len(args.what) == _MAX_SIZES
-            else check_note(newest.note, keys).checkpoint
+            else check_note(newest.note, keys, quorum).checkpoint
         )
         first = _named(vault, args.what[0], keys)
         if first.size > second.size:
@@ -127,12 +128,14 @@ def _prove_consistency(args: argparse.Namespace) -> int:
     return DONE
 
 
-def _named(vault: VaultClient, given: str, keys: list[VerifierKey]) -> Checkpoint:
+def _named(
+    vault: VaultClient, given: str, keys: list[VerifierKey], quorum: Quorum = NO_QUORUM
+) -> Checkpoint:
     """The checkpoint in a file, or the vault's of that size."""
     if not _SIZE.fullmatch(given):
-        return read_checkpoint(Path(given), keys).checkpoint
+        return read_checkpoint(Path(given), keys, quorum).checkpoint
     size = int(given)
-    found = check_note(vault.get_checkpoint(size).note, keys).checkpoint
+    found = check_note(vault.get_checkpoint(size).note, keys, quorum).checkpoint
     if found.size != size:
         raise CommandError(
             f"no checkpoint was signed at {size} leaves; the next one has {found.size}"
@@ -140,7 +143,7 @@ def _named(vault: VaultClient, given: str, keys: list[VerifierKey]) -> Checkpoin
     return found
 
 
-def _open(args: argparse.Namespace, sent: SentCheckpoint, quorum: Quorum = NO_QUORUM) -> Checkpoint:
+def _open(args: argparse.Namespace, sent: SentCheckpoint, quorum: Quorum) -> Checkpoint:
     """Verifies a checkpoint that the vault sent, against what else it said of it."""
     found = check_note(sent.note, trusted_keys(args.key, sent), quorum).checkpoint
     if (found.size, found.root) != (sent.size, sent.root):

@@ -16,7 +16,7 @@ from vault.audit.access_record import (
 from vault.audit.entry import encode
 from vault.cli.audit_words import story
 from vault.cli.entry_values import client_entry
-from vault.cli.log_keys import read_keys, trusted_keys
+from vault.cli.log_keys import Quorum, read_keys, read_quorum, trusted_keys
 from vault.cli.output import DONE, FAILED, USAGE, CommandError, emit, emit_json, say
 from vault.client import Entry, InclusionProofs, VaultClient
 
@@ -24,7 +24,9 @@ _PATIENCE_S = 10.0
 """How long to wait for the newest entries to get their place; usually well below one second."""
 
 
-def write_record(vault: VaultClient, entries: Sequence[Entry], path: Path, key: str | None) -> None:
+def write_record(
+    vault: VaultClient, entries: Sequence[Entry], path: Path, key: str | None, quorum: Quorum
+) -> None:
     """Has the entries proved, checks the record as its receiver would, and writes it.
 
     Raises:
@@ -47,7 +49,12 @@ def write_record(vault: VaultClient, entries: Sequence[Entry], path: Path, key: 
     )
     try:
         data = record.document()
-        check_record(data, trusted_keys(key, proofs.checkpoint))
+        check_record(
+            data,
+            trusted_keys(key, proofs.checkpoint),
+            witnesses=quorum.keys,
+            quorum=quorum.count,
+        )
     except ValueError as error:
         raise CommandError(f"the vault's proofs do not hold: {error}") from error
     path.write_bytes(data)
@@ -58,14 +65,14 @@ def write_record(vault: VaultClient, entries: Sequence[Entry], path: Path, key: 
 
 def verify_record(args: argparse.Namespace) -> int:
     """Raises CommandError."""
-    keys = read_keys(args.key)
+    keys, quorum = read_keys(args.key), read_quorum(args)
     try:
         with args.file.open("rb") as file:
             data = file.read(MAX_RECORD + 1)
     except OSError as error:
         raise CommandError(f"{args.file}: {error.strerror}", code=USAGE) from error
     try:
-        record = check_record(data, keys)
+        record = check_record(data, keys, witnesses=quorum.keys, quorum=quorum.count)
     except AccessRecordError as error:
         if args.json:
             emit_json({"sound": False, "first_index": error.index, "detail": str(error)})

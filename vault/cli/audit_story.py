@@ -8,6 +8,7 @@ from vault.cli.audit_filters import add_times
 from vault.cli.audit_record import write_record
 from vault.cli.audit_words import short_caller, story
 from vault.cli.connection import connect, subject_ref
+from vault.cli.log_keys import read_quorum
 from vault.cli.output import DONE, USAGE, CommandError, emit, emit_json, say
 from vault.client import Entry, EntryFilters
 
@@ -27,10 +28,11 @@ def subject(args: argparse.Namespace) -> int:
             "no consumer: give --subject-ref-file FILE, --subject-ref REF or --subject-id HEX",
             code=USAGE,
         )
+    quorum = read_quorum(args)
     with connect(args) as vault:
         entries = list(vault.list_entries(**add_times(filters, args)))[::-1]
         if args.proofs:
-            write_record(vault, entries, args.proofs, args.key)
+            write_record(vault, entries, args.proofs, args.key, quorum)
     if entries and not args.json:
         emit(f"consumer {entries[0].subject_id}")
     _tell(args, entries, names_subject=False)

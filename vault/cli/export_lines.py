@@ -12,6 +12,7 @@ from vault.audit.export_format import ExportWriter, Hidden, Manifest
 from vault.audit.note import NoteError, VerifierKey, parse_note
 from vault.audit.tiles import Tile
 from vault.audit.verify import verify_export
+from vault.cli.log_keys import Quorum
 from vault.cli.output import CommandError
 from vault.client import ExportHead, ExportLeaf, ExportPiece, ExportTile
 
@@ -94,7 +95,7 @@ def same_tree(pieces: Iterable[ExportPiece], tree: Checkpoint) -> Iterator[Expor
         yield piece
 
 
-def run_lines(lines: Iterator[bytes], keys: list[VerifierKey]) -> None:
+def run_lines(lines: Iterator[bytes], keys: list[VerifierKey], quorum: Quorum) -> None:
     """Goes through the lines; with keys, verifies them on the way.
 
     Raises:
@@ -104,7 +105,7 @@ def run_lines(lines: Iterator[bytes], keys: list[VerifierKey]) -> None:
         for _ in lines:
             pass
         return
-    report = verify_export(lines, keys, part=True)
+    report = verify_export(lines, keys, part=True, witnesses=quorum.keys, quorum=quorum.count)
     if not report.is_sound:
         worst = report.findings[0]
         where = "" if worst.first_index is None else f" at index {worst.first_index}"

@@ -17,6 +17,7 @@ from vault.audit.export_format import ExportWriter, bounded_lines
 from vault.audit.note import VerifierKey
 from vault.cli.export_lines import begin_export, checkpoint_of, export_lines, run_lines, same_tree
 from vault.cli.export_rows import csv_head, csv_index, csv_lines, ocsf_index, ocsf_lines
+from vault.cli.log_keys import Quorum
 from vault.cli.output import CommandError, say
 from vault.cli.progress import Progress
 from vault.client import ExportHead, ExportLeaf, ExportPiece, VaultClient
@@ -83,6 +84,7 @@ def export_table(
     *,
     bounds: tuple[int, int],
     keys: list[VerifierKey],
+    quorum: Quorum,
 ) -> dict[str, object]:
     """Writes or continues the file.
 
@@ -118,7 +120,7 @@ def export_table(
         if not rows:
             file.write(form.head)
         table = _Table(file, form, checkpoint_of(head.checkpoint.note).origin, rows)
-        run_lines(table.write(writer, export_lines(writer, pieces), head.end - due), keys)
+        run_lines(table.write(writer, export_lines(writer, pieces), head.end - due), keys, quorum)
         file.flush()
         os.fsync(file.fileno())
         file.seek(0)

@@ -21,13 +21,15 @@ from vault.audit.tiles import (
     write_bundle,
 )
 from vault.cli.export_lines import checkpoint_of
-from vault.cli.log_keys import check_note, follow_keys
+from vault.cli.log_keys import Quorum, check_note, follow_keys
 from vault.cli.output import CommandError, say
 from vault.cli.progress import Progress
 from vault.client import ExportHead, ExportLeaf, ExportLeaves, VaultClient
 
 
-def export_tiles(vault: VaultClient, folder: Path, keys: list[VerifierKey]) -> dict[str, object]:
+def export_tiles(
+    vault: VaultClient, folder: Path, keys: list[VerifierKey], quorum: Quorum
+) -> dict[str, object]:
     """Writes the folder, or brings it up to date.
 
     Raises:
@@ -36,7 +38,7 @@ def export_tiles(vault: VaultClient, folder: Path, keys: list[VerifierKey]) -> d
     tiles = _Folder(folder)
     newest = vault.get_checkpoint()
     if keys:
-        tree = check_note(newest.note, follow_keys(keys, newest.successions)).checkpoint
+        tree = check_note(newest.note, follow_keys(keys, newest.successions), quorum).checkpoint
     else:
         tree = checkpoint_of(newest.note)
     if tree.size < tiles.builder.size:

@@ -120,16 +120,20 @@ def check_note(
         ) from error
 
 
-def read_checkpoint(path: Path, keys: Sequence[VerifierKey]) -> SignedCheckpoint:
+def read_checkpoint(
+    path: Path, keys: Sequence[VerifierKey], quorum: Quorum = NO_QUORUM
+) -> SignedCheckpoint:
     """Opens a checkpoint from a file.
 
     Raises:
-        CommandError: the file is no checkpoint that these keys signed.
+        CommandError: the file is no checkpoint that these keys, and enough witnesses, signed.
     """
     try:
         with path.open("rb") as file:
             data = file.read(MAX_NOTE + 1)
-        return open_checkpoint(data, keys, origin=keys[0].name)
+        return open_checkpoint(
+            data, keys, origin=keys[0].name, witnesses=quorum.keys, quorum=quorum.count
+        )
     except OSError as error:
         raise CommandError(f"{path}: {error.strerror}", code=USAGE) from error
     except ValueError as error:

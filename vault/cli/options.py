@@ -56,3 +56,19 @@ SINCE = Option(
     help="Not before: 2026-11-21T08:30:00Z, 2026-11-21, or 2h for two hours ago.",
 )
 UNTIL = Option(flags=("--until",), value="TIME", read=values.moment, help="Before.")
+WITNESSES = (
+    Option(
+        flags=("--witness-key",),
+        value="FILE|VKEY",
+        help=(
+            "Keys of outside witnesses, as you were given them: a verifier key, or a file with "
+            "one a line. Needs --key."
+        ),
+    ),
+    Option(
+        flags=("--witness-quorum",),
+        value="N",
+        read=values.count,
+        help="How many of them must have cosigned. Without it: all.",
+    ),
+)
