@@ -185,9 +185,11 @@ class CheckpointSigner:
 
         Raises:
             NoteError: it is damaged.
-            VaultError: as `Chain`.
+            VaultError: KEY_STORE_*; as `Chain`.
         """
         rows, _ = await self._chain.read(self.origin)
+        if rows and rows[-1].version not in self._known:
+            await self.open()  # another process may have met a rotated key first
         self._open_chain(rows)
 
     def _open_chain(self, rows: Sequence[SuccessionRow]) -> tuple[Succession, ...]:
@@ -195,6 +197,7 @@ class CheckpointSigner:
         for row, step, before in zip(rows, steps, [None, *rows], strict=False):
             named = ((row.version, step.new), (row.predecessor, step.old))
             is_other = any(self._known.get(version, key) != key for version, key in named)
+            is_other |= row.version > max(self._known)
             if is_other or (before is not None and row.predecessor != before.version):
                 raise NoteError("a key succession is not of the versions that it is stored for")
         return steps
@@ -202,7 +205,6 @@ class CheckpointSigner:
     async def _reach(self, version: int) -> None:
         """Makes `version` the chain's end, or finds that it is."""
         for _ in range(_ATTEMPTS):
-            await self.open()
             end = await self._read_end()
             if version == end.version:
                 self._end = end
@@ -216,6 +218,7 @@ class CheckpointSigner:
 
     async def _read_end(self) -> _End:
         rows, newest = await self._chain.read(self.origin)
+        await self.open()  # after it, so that whatever stands in the chain is known
         try:
             self._open_chain(rows)
             if rows:
