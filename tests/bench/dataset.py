@@ -115,6 +115,15 @@ class Pools:
             requests.append(([detokenize_request(tokens)], values))
         return write_pool(self._folder / f"{name}.json", requests, per_call)
 
+    def touch(self, orders: Sequence[Order]) -> Path:
+        """Every consumer once, 100 to a call: brings their keys into a service's memory."""
+        requests: list[tuple[list[bytes], object]] = []
+        for at in range(0, len(orders), 100):
+            part = orders[at : at + 100]
+            tokens = [order.tokens[1] for order in part]
+            requests.append(([detokenize_request(tokens)], [order.values[1] for order in part]))
+        return write_pool(self._folder / "touch.json", requests, 100)
+
     def tokenize(self, name: str, orders: Sequence[Order], *, subjects: int, new: bool) -> Path:
         """Orders of `subjects` consumers, known ones or (with fresh references) new ones."""
         requests: list[tuple[list[bytes], object]] = []

@@ -83,14 +83,16 @@ class House:
     def config(
         self, name: str, changes: Mapping[str, Mapping[str, Any]], database: str | None = None
     ) -> Path:
-        """A configuration of the service: that of the embedded instance, with these changes."""
+        """A configuration of the service: that of the embedded instance with these changes;
+        None takes a key away.
+        """
         state = self.settings.state
         document = tomllib.loads(self.instance.write_config(policies=POLICIES).read_text())
         document["server"]["port"] = free_port()
         document["telemetry"]["span_file"] = str(self.span_file(name))
         if database is not None:
             own = make_folder(self.folder / name)
-            for key in ("url_file", "audit_reader_url_file", "sequencer_url_file"):
+            for key in [key for key in document["database"] if key.endswith("url_file")]:
                 url = (state / document["database"][key]).read_text().rpartition("/")[0]
                 document["database"][key] = str(own / f"{key}.url")
                 write_file(own / f"{key}.url", f"{url}/{database}")
@@ -100,7 +102,8 @@ class House:
                     place = make_folder(own / section) / key
                     document[section][key] = str(place)
         for section, keys in changes.items():
-            document.setdefault(section, {}).update(keys)
+            merged = document.get(section, {}) | keys
+            document[section] = {key: value for key, value in merged.items() if value is not None}
         path = state / f"bench-{name}.toml"
         write_file(path, _toml(document))
         return path
@@ -168,15 +171,8 @@ class House:
 
     def store(self, orders: Sequence[Order], name: str = "vault") -> list[Order]:
         """Has the service tokenise them; the orders with their tokens."""
-        folder = self.settings.clients_folder / "order"
-        credentials = grpc.ssl_channel_credentials(
-            (folder / "ca.crt").read_bytes(),
-            (folder / "tls.key").read_bytes(),
-            (folder / "tls.crt").read_bytes(),
-        )
         stored = []
-        address = f"127.0.0.1:{self.port(name)}"
-        with grpc.secure_channel(address, credentials, _OPTIONS) as channel:
+        with self.channel("order", name) as channel:
             stub = tokens_pb2_grpc.TokenServiceStub(channel)
             for at in range(0, len(orders), _SUBJECTS_A_CALL):
                 part = orders[at : at + _SUBJECTS_A_CALL]
@@ -189,6 +185,16 @@ class House:
                     tokens = tuple(result.token for result in subject.fields)
                     stored.append(replace(order, tokens=tokens))
         return stored
+
+    def channel(self, client: str, name: str = "vault") -> grpc.Channel:
+        """To the service, with a client's certificate; a context manager."""
+        folder = self.settings.clients_folder / client
+        credentials = grpc.ssl_channel_credentials(
+            (folder / "ca.crt").read_bytes(),
+            (folder / "tls.key").read_bytes(),
+            (folder / "tls.crt").read_bytes(),
+        )
+        return grpc.secure_channel(f"127.0.0.1:{self.port(name)}", credentials, _OPTIONS)
 
     def fill_floor(self, orders: Sequence[Order]) -> None:
         """The same tokens and values, sealed the floor's way, in its own tables."""

@@ -21,6 +21,7 @@ class Jobs:
     tok_new: Job
     subjects: Job
     mixed: Job
+    touch: Job
 
 
 def make_jobs(bench: Bench, orders: list[Order]) -> Jobs:
@@ -47,7 +48,16 @@ def make_jobs(bench: Bench, orders: list[Order]) -> Jobs:
         tok_new=Job.tokenize("vault", new, 32),
         subjects=Job("vault", many, 8),
         mixed=Job("vault", mixed, 32),
+        touch=Job("vault", pools.touch(orders), 2),
     )
+
+
+def warm(bench: Bench, jobs: Jobs, server: str, connections: int = 0) -> None:
+    """Brings the keys of every consumer into a service's memory."""
+    job = dataclasses.replace(jobs.touch, server=server, connections=connections)
+    calls, wanted = 0, 2 * (1 + bench.size.orders // 100) * max(1, connections)
+    while calls < wanted:
+        calls += bench.run(job, max(0.1, bench.size.slice_s / 2)).good
 
 
 def singles(bench: Bench, jobs: Jobs) -> None:

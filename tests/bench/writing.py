@@ -3,15 +3,22 @@
 import statistics
 import time
 
+import grpc
+
 from tests.bench.children import Child
 from tests.bench.dataset import FIELD_TYPES, Order, Pools
-from tests.bench.measure import Bench, Job, calls_per_s, items_per_s
+from tests.bench.measure import Bench, Job, at, calls_per_s, items_per_s
 from tests.bench.reveal import Jobs
 from tests.bench.usage import resident_bytes
 from vault.embedded.postgres import OWNER
+from vault.v1 import keys_pb2, keys_pb2_grpc
 
 BULK_SUBJECTS = 500
 _BULK_WRITERS = 4
+_REWRAPS_PER_S = 1_000_000
+"""No throttle: the worst that a rotation can do to its neighbours."""
+_MOST_SLICES = 40
+_AT_WORK = (keys_pb2.JOB_STATE_RUNNING, keys_pb2.JOB_STATE_WAITING)
 _MB = 1024 * 1024
 
 
@@ -47,8 +54,38 @@ def bulk(bench: Bench, orders: list[Order]) -> None:
 
 
 def rewrap(bench: Bench, jobs: Jobs) -> None:
-    """Reading while subject keys are rewrapped under a new root key. Not built yet."""
-    bench.notes.append("rewrap under load: not measured, this build has no rotation")
+    """Reading while a custodian rotates the root key and every subject key is rewrapped."""
+    seconds = bench.size.slice_s
+    load = at(jobs.detok[5], 16)
+    before = [bench.run(load, seconds) for _ in range(bench.size.rounds)]
+    with bench.house.channel("custodian-1") as channel:
+        stub = keys_pb2_grpc.KeyServiceStub(channel)
+        wanted = keys_pb2.RotateKeyRequest(
+            kind=keys_pb2.KEY_KIND_ROOT, cause="scheduled", rows_per_second=_REWRAPS_PER_S
+        )
+        try:
+            started: keys_pb2.RotateKeyResponse = stub.RotateKey(wanted, timeout=30)
+        except grpc.RpcError as error:
+            bench.notes.append(f"rewrap under load: RotateKey answers {error.code().name}")
+            return
+        during, job = [], started.job
+        while job.state in _AT_WORK and len(during) < _MOST_SLICES:
+            during.append(bench.run(load, seconds, settled=False))
+            found: keys_pb2.ListJobsResponse = stub.ListJobs(keys_pb2.ListJobsRequest())
+            job = next(each for each in found.jobs if each.job_id == job.job_id)
+    bench.keep("rewrap", {"before": before, "during": during})
+    took = job.ended_at.ToNanoseconds() - job.started_at.ToNanoseconds()
+    is_done = job.state == keys_pb2.JOB_STATE_DONE
+    bench.scenarios["rewrap"] |= {
+        "state": keys_pb2.JobState.Name(job.state),
+        "rows": job.rows_done,
+        "rows_per_s": round(job.rows_done / took * 1e9, 1) if is_done and took else None,
+        "reading_during_vs_before": round(
+            statistics.median(map(calls_per_s, during))
+            / statistics.median(map(calls_per_s, before)),
+            3,
+        ),
+    }
 
 
 def soak(bench: Bench, jobs: Jobs) -> None:
