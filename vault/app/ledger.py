@@ -150,9 +150,11 @@ def custody_ledger(custodians: Database, ledger: Ledger, clock: Clock) -> Custod
 
 def read_event(payload: str) -> tuple[SubjectId | None, Head | None]:
     """Whom a notification is about, and how far the ledger is applied with it. Anything else
-    than `erased SUBJECT INDEX HASH` is about everybody.
+    than `erased SUBJECT INDEX HASH` and `replaced SUBJECT` is about everybody.
     """
     try:
+        if payload.startswith("replaced "):
+            return SubjectId(uuid.UUID(hex=payload.removeprefix("replaced "))), None
         word, subject, index, digest = payload.split(" ")
         if word != "erased":
             return None, None

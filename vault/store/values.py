@@ -126,17 +126,7 @@ class ValueStore:
         """
         async with self._database.connection() as connection:
             rows = await connection.fetch(QUERIES["find_tenant_keys"], tenant)
-        return [
-            TenantKeyRow(
-                tenant=tenant,
-                key_version=row["key_version"],
-                wrapped=row["wrapped"],
-                root_version=row["root_version"],
-                commitment=row["commitment"],
-                is_live=row["is_live"],
-            )
-            for row in rows
-        ]
+        return [tenant_key_row(tenant, row) for row in rows]
 
     async def claim_tenant_key(self, key: TenantKeyRow) -> None:
         """Stores a tenant's first index key, unless there is one.
@@ -170,6 +160,18 @@ class ValueStore:
         }
 
 
+def tenant_key_row(tenant: TenantId, row: asyncpg.Record) -> TenantKeyRow:
+    """A row of `find_tenant_keys`."""
+    return TenantKeyRow(
+        tenant=tenant,
+        key_version=row["key_version"],
+        wrapped=row["wrapped"],
+        root_version=row["root_version"],
+        commitment=row["commitment"],
+        is_live=row["is_live"],
+    )
+
+
 def _refs(subject: NewSubject) -> list[Row]:
     key = subject.key
     return [
@@ -184,6 +186,13 @@ async def _copy_subjects(connection: asyncpg.Connection, subjects: Sequence[NewS
         columns=("subject_id", "tenant"),
         records=[(s.key.subject_id, s.key.tenant) for s in subjects],
     )
+    await copy_subject_keys(connection, [(s.key, s.uses) for s in subjects])
+
+
+async def copy_subject_keys(
+    connection: asyncpg.Connection, keys: Sequence[tuple[WrappedKeyRow, int]]
+) -> None:
+    """Adds keys, each with the seals that it is charged with from the beginning."""
     await connection.copy_records_to_table(
         "subject_keys",
         columns=(
@@ -198,15 +207,15 @@ async def _copy_subjects(connection: asyncpg.Connection, subjects: Sequence[NewS
         ),
         records=[
             (
-                s.key.subject_id,
-                s.key.key_version,
-                s.key.tenant,
-                s.key.wrapped,
-                s.key.root_version,
-                s.key.key_salt,
-                s.key.commitment,
-                s.uses,
+                key.subject_id,
+                key.key_version,
+                key.tenant,
+                key.wrapped,
+                key.root_version,
+                key.key_salt,
+                key.commitment,
+                uses,
             )
-            for s in subjects
+            for key, uses in keys
         ],
     )
