@@ -124,7 +124,7 @@ async def test_a_key_moved_to_another_context_or_tenant_does_not_unwrap(
     transit = await open_transit(tenants=(TENANT, "other-shop"))
     wrapped = (await wrap_one(transit)).wrapped
     assert await unwrap_one(transit, wrapped, tenant, context) == Unopenable()
-    assert transit.state_of(tenant) is None
+    assert transit._health.state(tenant) is None
 
 
 async def test_one_poisoned_item_of_a_hundred(open_transit):
@@ -143,7 +143,7 @@ async def test_a_batch_of_nothing_but_poison_is_the_items_fault(open_transit):
     bad = ["", "x", "vault:v1:", "vault:v9:" + "A" * 80, "vault:v1:" + "A" * 80, "\0\n"]
     answers = await transit.unwrap([UnwrapItem(TENANT, text, CONTEXT) for text in bad])
     assert [Unopenable()] * len(bad) == answers
-    assert transit.state_of(TENANT) is None
+    assert transit._health.state(TENANT) is None
 
 
 async def test_a_missing_root_key_is_an_error_and_is_not_made(bao, open_transit):
@@ -277,7 +277,7 @@ async def test_an_expired_token_is_replaced_by_the_call_that_meets_it(bao, open_
     bao.call("PUT", "auth/token/revoke", {"token": transit._session._lease.token})
     answers = await asyncio.gather(*(unwrap_one(transit, wrapped) for _ in range(20)))
     assert {Unwrapped} == {type(answer) for answer in answers}
-    assert transit.state_of(TENANT) is None
+    assert transit._health.state(TENANT) is None
 
 
 async def test_an_expired_token_file_is_denied_until_the_file_changes(bao, open_transit, tmp_path):

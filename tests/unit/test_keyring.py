@@ -1,6 +1,5 @@
 """The keyring's three bounds, and what may not come back."""
 
-import asyncio
 import pickle
 import uuid
 
@@ -95,74 +94,6 @@ def test_a_key_that_was_being_opened_when_it_was_forgotten_does_not_come_back(ke
     forget(keyring)
     keyring.put(ANN, 1, KEY, generation=generation)
     assert keyring.get(ANN, 1) is None
-
-
-async def test_concurrent_misses_open_once(keyring):
-    opened = 0
-
-    async def open_key():
-        nonlocal opened
-        opened += 1
-        await asyncio.sleep(0.01)
-        return KEY
-
-    calls = [keyring.obtain(ANN, 1, open_key, generation=0) for _ in range(50)]
-    assert await asyncio.gather(*calls) == [KEY] * 50
-    assert await keyring.obtain(ANN, 1, open_key, generation=0) is KEY
-    assert opened == 1
-
-
-async def test_a_cancelled_waiter_does_not_disturb_the_others(keyring):
-    release = asyncio.Event()
-
-    async def open_key():
-        await release.wait()
-        return KEY
-
-    first, second = (
-        asyncio.create_task(keyring.obtain(ANN, 1, open_key, generation=0)) for _ in range(2)
-    )
-    await asyncio.sleep(0)
-    first.cancel()
-    await asyncio.gather(first, return_exceptions=True)
-    release.set()
-    assert await second is KEY
-
-
-async def test_a_failed_opening_is_everybodys_and_is_not_kept(keyring):
-    async def fail():
-        await asyncio.sleep(0)
-        raise OSError
-
-    calls = [keyring.obtain(ANN, 1, fail, generation=0) for _ in range(3)]
-    results = await asyncio.gather(*calls, return_exceptions=True)
-    assert [OSError] * 3 == [type(result) for result in results]
-
-    async def open_key():
-        return KEY
-
-    assert await keyring.obtain(ANN, 1, open_key, generation=0) is KEY
-
-
-async def test_after_a_drop_nobody_joins_an_older_opening(keyring):
-    release = asyncio.Event()
-    stale, fresh = SubjectKey(bytes(32), bytes(32)), SubjectKey(bytes(32), bytes(32))
-
-    async def open_stale():
-        await release.wait()
-        return stale
-
-    async def open_fresh():
-        return fresh
-
-    before = asyncio.create_task(keyring.obtain(ANN, 1, open_stale, generation=0))
-    await asyncio.sleep(0)
-    keyring.drop(ANN)
-    generation = keyring.generation
-    assert await keyring.obtain(ANN, 1, open_fresh, generation=generation) is fresh
-    release.set()
-    assert await before is stale
-    assert keyring.get(ANN, 1) is fresh
 
 
 @pytest.mark.parametrize("bound", ["max_entries", "max_age_seconds", "max_uses"])

@@ -1,9 +1,9 @@
 """Opened subject keys, kept for a while.
 
 Guarantees: no key stays longer than `max_age_seconds`, serves more than `max_uses` look-ups, or
-lies among more than `max_entries`; the least recently used goes first. Concurrent misses of one
-key open it once. A key whose opening was under way when its subject was dropped (or all were
-cleared) does not come back: `put` takes the generation read before the opening began.
+lies among more than `max_entries`; the least recently used goes first. A key whose opening was
+under way when its subject was dropped (or all were cleared) does not come back: `put` takes the
+generation read before the opening began.
 
 Leaves to others: when to drop (erase, rotate), to clear (policy, Transit lost for
 longer than the grace) and to pause (nothing is heard of other processes); threads: one event
@@ -11,9 +11,7 @@ loop owns a keyring. The memory of a dropped key is freed, not wiped: the cipher
 own copy, which cannot be erased.
 """
 
-import asyncio
 from collections import Counter, OrderedDict
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal, NoReturn
 
@@ -60,7 +58,6 @@ class Keyring:
         self._clock = clock
         self._entries: OrderedDict[tuple[SubjectId, int], _Entry] = OrderedDict()
         self._versions: dict[SubjectId, set[int]] = {}
-        self._opening: dict[tuple[SubjectId, int], asyncio.Task[SubjectKey]] = {}
         self._generation = 0
         self._is_paused = False
         self._hits = 0
@@ -105,68 +102,15 @@ class Keyring:
         self._entries[name] = _Entry(key, expires_ns, self._max_uses)
         self._versions.setdefault(subject_id, set()).add(key_version)
 
-    async def obtain(
-        self,
-        subject_id: SubjectId,
-        key_version: int,
-        open_key: Callable[[], Awaitable[SubjectKey]],
-        *,
-        generation: int,
-    ) -> SubjectKey:
-        """The opened key: from here, or by `open_key`, which runs once for all who wait.
-
-        A waiter that is cancelled leaves the opening to the others.
-
-        Args:
-            subject_id: whose key.
-            key_version: which of them.
-            open_key: unwraps and checks it.
-            generation: read before the key's row was loaded, so that a key erased since
-                is not kept.
-
-        Raises:
-            Exception: whatever `open_key` raises; nothing is kept then.
-        """
-        key = self.get(subject_id, key_version)
-        if key is not None:
-            return key
-        name = (subject_id, key_version)
-        opening = self._opening.get(name)
-        if opening is None:
-            opening = asyncio.create_task(self._open(name, open_key, generation))
-            self._opening[name] = opening
-            opening.add_done_callback(lambda task: self._opened(name, task))
-        return await asyncio.shield(opening)
-
-    async def _open(
-        self,
-        name: tuple[SubjectId, int],
-        open_key: Callable[[], Awaitable[SubjectKey]],
-        generation: int,
-    ) -> SubjectKey:
-        key = await open_key()
-        self.put(*name, key, generation=generation)
-        return key
-
-    def _opened(self, name: tuple[SubjectId, int], task: "asyncio.Task[SubjectKey]") -> None:
-        if self._opening.get(name) is task:
-            del self._opening[name]
-        if not task.cancelled():
-            task.exception()  # seen, even if every waiter has gone
-
     def drop(self, subject_id: SubjectId) -> None:
         """Forget all versions of a subject's key; those being opened are not kept."""
         self._generation += 1
-        # Whoever asks from now on must not join an opening that began before.
-        for name in [name for name in self._opening if name[0] == subject_id]:
-            del self._opening[name]
         for key_version in tuple(self._versions.get(subject_id, ())):
             self._evict((subject_id, key_version), "dropped")
 
     def clear(self) -> None:
         """Forget everything."""
         self._generation += 1
-        self._opening.clear()
         self._evictions["cleared"] += len(self._entries)
         self._entries.clear()
         self._versions.clear()

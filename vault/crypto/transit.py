@@ -97,10 +97,6 @@ class Transit(TransitClient):
         downs = [self._health.state(tenant) for tenant in self._watched]
         return next(iter(downs)) if all(downs) else None
 
-    def state_of(self, tenant: str) -> Down | None:
-        """What is wrong for unwrapping one tenant's keys; None if nothing is."""
-        return self._health.state(tenant)
-
     def watch(self, item: UnwrapItem) -> None:
         """Let probes unwrap this item: the tenant's index key, of which nobody has less."""
         self._watched[item.tenant] = item
