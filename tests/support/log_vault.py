@@ -62,6 +62,7 @@ class LogVault:
             root=self.log.checkpoint(size).root,
             signed_at=NOW,
             verifier_key=str(self.log.signer.key),
+            successions=self.log.successions,
         )
 
     def prove_inclusion(self, entry_ids, tree_size: int = 0) -> InclusionProofs:

@@ -18,6 +18,7 @@ from vault.audit.note import (
     signature_line,
     signed_bytes,
 )
+from vault.audit.succession import Succession
 from vault.audit.tiles import Tile, TileBuilder, edge_tiles, tile_source
 from vault.errors import Reason
 from vault.model import Authentication, SubjectId, Verdict, View
@@ -86,10 +87,17 @@ class SmallLog:
     entries: list[bytes] = field(default_factory=list)
     signer: Signer = field(default_factory=Signer)
     origin: str = ORIGIN
+    successions: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, count: int, purpose: str = "delivery") -> "SmallLog":
         return cls([entry_bytes(number, purpose) for number in range(count)])
+
+    def succeed(self, signer: Signer) -> None:
+        """Another key signs from now on, and the present one vouches for it."""
+        text = Succession(self.signer.key, signer.key).text()
+        note = bytes(Note(text, (self.signer.sign(text),))).decode()
+        self.signer, self.successions = signer, (*self.successions, note)
 
     @property
     def keys(self) -> list[VerifierKey]:
@@ -140,5 +148,6 @@ class SmallLog:
             consistency={
                 one: tuple(build_proof(consistency_plan(one, size), source)) for one in older
             },
+            successions=self.successions,
         )
         return list(write_export(manifest, size, tiles.__getitem__, self.entries.__getitem__))
