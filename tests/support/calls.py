@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
 from vault.errors import Reason
-from vault.v1 import audit_pb2, policy_pb2, subjects_pb2, tokens_pb2
+from vault.v1 import audit_pb2, keys_pb2, policy_pb2, subjects_pb2, tokens_pb2
 
 Metadata = Sequence[tuple[str, str | bytes]]
 
@@ -85,6 +85,22 @@ RPCS: Mapping[str, Rpc] = {
         policy_pb2.ReloadBundleRequest,
         policy_pb2.ReloadBundleResponse,
     ),
+    **{
+        name: Rpc(
+            f"/vault.v1.KeyService/{name}",
+            getattr(keys_pb2, f"{name}Request"),
+            getattr(keys_pb2, f"{name}Response"),
+        )
+        for name in (
+            "RotateKey",
+            "ListJobs",
+            "RequestAct",
+            "ListActRequests",
+            "ApproveAct",
+            "WithdrawAct",
+            "CarryOutAct",
+        )
+    },
 }
 
 
