@@ -135,6 +135,7 @@ class Lease:
         part: 0 to PARTS - 1.
         cursor: rows up to here are moved; empty: none. The mover's own bytes.
         rate: rows a second of this process lately, to be stored with the next batch.
+        seconds: how long the part stays with a process that says nothing.
     """
 
     tenant: TenantId
@@ -144,6 +145,7 @@ class Lease:
     owner: uuid.UUID
     cursor: bytes
     rate: float = 0.0
+    seconds: float = 10.0
 
 
 @dataclass(frozen=True, slots=True)

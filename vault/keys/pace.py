@@ -62,8 +62,3 @@ def seconds_left(rows: int, rate: float) -> int:
     if rows <= 0 or rate <= 0:
         return 0
     return int(-(-rows // rate))
-
-
-def percent(done: int, total: int) -> float:
-    """Of a job's rows, 0 to 100; a job without rows is done."""
-    return 100.0 if total <= 0 else min(100.0, 100.0 * done / total)

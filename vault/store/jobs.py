@@ -16,7 +16,7 @@ from vault.model import SubjectId, TenantId
 from vault.store.database import Database, translated
 from vault.store.queries import QUERIES
 
-LEASE_S = 10.0
+_LEASE_S = 10.0
 """How long a part stays with a process that says nothing: what a kill -9 costs."""
 _SCHEDULE_LOCK = 0x7064_7661_756C_7408
 """Advisory lock of the schedule: the bytes of `pdvault` and 8."""
@@ -46,7 +46,7 @@ async def advance(connection: asyncpg.Connection, lease: Lease, step: Step) -> A
         step.failed,
         step.is_last,
         lease.rate,
-        LEASE_S,
+        lease.seconds,
     )
     if row is None:
         raise LeaseLostError
@@ -59,8 +59,9 @@ class JobStore:
     (DATABASE_UNAVAILABLE).
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, lease_seconds: float = _LEASE_S) -> None:
         self._database = database
+        self._lease_seconds = lease_seconds
 
     # --- By custodians ----------------------------------------------------------------
 
@@ -157,13 +158,23 @@ class JobStore:
             if picked is None:
                 return None
             tenant, job_id = TenantId(picked["tenant"]), picked["job_id"]
-            row = await connection.fetchrow(QUERIES["lease_part"], tenant, job_id, owner, LEASE_S)
+            row = await connection.fetchrow(
+                QUERIES["lease_part"], tenant, job_id, owner, self._lease_seconds
+            )
         if row is None:  # another process was quicker
             return None
         job = await self.find(tenant, job_id)
         if job is None:
             return None
-        lease = Lease(tenant, job_id, row["phase_number"], row["part"], owner, row["cursor"])
+        lease = Lease(
+            tenant,
+            job_id,
+            row["phase_number"],
+            row["part"],
+            owner,
+            row["cursor"],
+            seconds=self._lease_seconds,
+        )
         return job, lease
 
     async def renew(self, lease: Lease) -> Advanced:
@@ -180,7 +191,7 @@ class JobStore:
                 lease.part,
                 lease.owner,
                 lease.phase_number,
-                LEASE_S,
+                lease.seconds,
             )
             if row is None:
                 raise LeaseLostError

@@ -34,11 +34,15 @@ select
     coalesce(p.rate, 0)::float8 as rate, coalesce(p.workers, 0)::int as workers
 from key_jobs as j
 left join lateral (
-    select
-        sum(rows_done) as rows_done, sum(rows_failed) as rows_failed,
-        sum(rate) filter (where leased_until > now()) as rate,
-        count(distinct owner) filter (where leased_until > now()) as workers
-    from key_job_parts where tenant = j.tenant and job_id = j.job_id
+    select sum(o.rows_done) as rows_done, sum(o.rows_failed) as rows_failed, sum(o.rate) as rate, count(o.worker) as workers
+    from (
+        select
+            sum(rows_done) as rows_done, sum(rows_failed) as rows_failed,
+            avg(rate) filter (where leased_until > now()) as rate,
+            min(owner::text) filter (where leased_until > now()) as worker
+        from key_job_parts where tenant = j.tenant and job_id = j.job_id
+        group by case when leased_until > now() then owner end
+    ) as o
 ) as p on true
 where j.tenant = $1 and j.job_id = $2 and j.state <> 'prepared';
 
@@ -52,11 +56,15 @@ select
     coalesce(p.rate, 0)::float8 as rate, coalesce(p.workers, 0)::int as workers
 from key_jobs as j
 left join lateral (
-    select
-        sum(rows_done) as rows_done, sum(rows_failed) as rows_failed,
-        sum(rate) filter (where leased_until > now()) as rate,
-        count(distinct owner) filter (where leased_until > now()) as workers
-    from key_job_parts where tenant = j.tenant and job_id = j.job_id
+    select sum(o.rows_done) as rows_done, sum(o.rows_failed) as rows_failed, sum(o.rate) as rate, count(o.worker) as workers
+    from (
+        select
+            sum(rows_done) as rows_done, sum(rows_failed) as rows_failed,
+            avg(rate) filter (where leased_until > now()) as rate,
+            min(owner::text) filter (where leased_until > now()) as worker
+        from key_job_parts where tenant = j.tenant and job_id = j.job_id
+        group by case when leased_until > now() then owner end
+    ) as o
 ) as p on true
 where j.tenant = $1 and j.state <> 'prepared'
 order by j.started_at desc, j.job_id
@@ -114,8 +122,7 @@ returning p.part, p.cursor, served.phase_number;
 -- Notes a batch of a leased part, in the transaction that moved its rows. No row: the lease is lost.
 update key_job_parts as p
 set cursor = $6, rows_done = p.rows_done + $7, rows_failed = p.rows_failed + $8, is_done = $9, rate = $10,
-    owner = case when $9 then null else p.owner end,
-    leased_until = case when $9 then null else clock_timestamp() + make_interval(secs => $11) end
+    leased_until = clock_timestamp() + make_interval(secs => $11) -- of a part that is done: who was at work lately
 from key_jobs as j
 where p.tenant = $1 and p.job_id = $2 and p.part = $3 and p.owner = $4 and not p.is_done and p.leased_until is not null
     and j.tenant = $1 and j.job_id = $2 and j.phase_number = $5
@@ -123,7 +130,9 @@ returning j.state = 'running' as is_running, j.rows_per_second;
 
 -- name: note_movement
 -- A job that was waiting for the key store moves again; kept apart, so that batches don't queue for the job's row.
-update key_jobs set moved_at = now(), waits_until = null, waits_for = ''
+update key_jobs
+set moved_at = now(), waits_until = case when waits_for <> 'key_store' then waits_until end,
+    waits_for = case when waits_for <> 'key_store' then waits_for else '' end
 where tenant = $1 and job_id = $2 and (waits_for = 'key_store' or moved_at < now() - interval '5 seconds');
 
 -- name: renew_part
@@ -167,7 +176,7 @@ returning j.tenant, j.job_id;
 -- The next phase of a job, if it is still in the one before and held by process $4.
 update key_jobs
 set phase = $5, phase_number = phase_number + 1, rows_total = rows_total + $6, to_version = coalesce($7, to_version),
-    waits_until = case when $8 > 0 then now() + make_interval(secs => $8) end, waits_for = $9,
+    waits_until = case when $8::float8 > 0 then now() + make_interval(secs => $8::float8) end, waits_for = $9,
     conductor = null, conducted_until = null, moved_at = now()
 where tenant = $1 and job_id = $2 and phase_number = $3 and conductor = $4 and state in ('running', 'paused')
 returning job_id;

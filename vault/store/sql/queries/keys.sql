@@ -83,11 +83,11 @@ select
     (select created_at from subject_keys where tenant = $1 order by created_at limit 1) as oldest,
     greatest(
         (select uses from subject_keys where tenant = $1 and uses >= 1048576 order by uses desc limit 1),
-        (select max(uses) from (select uses from subject_keys where tenant = $1 limit $2) as some),
+        (select max(uses) from (select uses from subject_keys where tenant = $1 limit $2) as few),
         0
     ) as max_uses,
     (select count(*) from subject_keys where tenant = $1 and uses >= 1048576 and uses >= $3) as near_limit,
-    coalesce((select max(key_version) from (select key_version from subject_keys where tenant = $1 limit $2) as some), 0) as version;
+    coalesce((select max(key_version) from (select key_version from subject_keys where tenant = $1 limit $2) as few), 0) as version;
 
 -- name: lead_schedule
 -- Leadership of the schedule, for as long as this very connection lives.
