@@ -194,7 +194,10 @@ class Service:
         trips = TripNotes(tracer=telemetry.tracer, metrics=telemetry.metrics)
 
         # 3. The database: reachable, at this release, and with no more rights than it needs.
-        database = await self._database(config.database.url_file, config.database.pool_max)
+        # Of this pool every call takes connections, and nothing stays in a session.
+        database = await self._database(
+            config.database.url_file, config.database.pool_max, keeps_session=True
+        )
         readers = await self._database(
             config.database.audit_reader_url_file,
             config.database.audit_reader_pool_max,
@@ -419,7 +422,12 @@ class Service:
         _log.info("service.listening", port=self.port, version=__version__)
 
     async def _database(
-        self, url_file: Path, max_connections: int, *, custom_plans: bool = False
+        self,
+        url_file: Path,
+        max_connections: int,
+        *,
+        custom_plans: bool = False,
+        keeps_session: bool = False,
     ) -> Database:
         config = self._config.database
         url = await asyncio.to_thread(read_secret, url_file)
@@ -430,6 +438,7 @@ class Service:
                 connect_timeout=config.connect_timeout_seconds,
                 statement_timeout=config.statement_timeout_seconds,
                 custom_plans=custom_plans,
+                keeps_session=keeps_session,
             )
         )
         await database.open()

@@ -30,6 +30,8 @@ class PoolSettings:
         connect_timeout: seconds to open, or to wait for, a connection.
         statement_timeout: seconds for one statement.
         custom_plans: plan each execution for its own arguments.
+        keeps_session: spare the round trip that clears settings, advisory locks and cursors after
+            each use; for a pool whose statements leave none of these.
     """
 
     url: str
@@ -37,6 +39,7 @@ class PoolSettings:
     connect_timeout: float
     statement_timeout: float
     custom_plans: bool = False
+    keeps_session: bool = False
 
     def __repr__(self) -> str:
         return f"PoolSettings(url=<hidden>, max_connections={self.max_connections})"
@@ -71,6 +74,7 @@ class Database:
                 max_inactive_connection_lifetime=300,
                 init=self._meet,
                 server_settings=server_settings,
+                reset=_keep_session if settings.keeps_session else None,
             )
 
     async def _meet(self, connection: asyncpg.Connection) -> None:
@@ -114,6 +118,10 @@ def application_name(url: str) -> str:
     parts = urlsplit(url)
     given = parse_qs(parts.query).get("application_name")
     return given[0] if given else unquote(parts.username or "pdvault").replace("_", "-")
+
+
+async def _keep_session(_: asyncpg.Connection) -> None:
+    """In place of asyncpg's own reset. It has rolled back an open transaction before."""
 
 
 @contextlib.contextmanager
