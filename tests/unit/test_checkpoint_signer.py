@@ -226,6 +226,19 @@ async def test_for_a_month_the_old_key_signs_as_well():
     assert {2} == signers_of(await signer.sign(9, ROOT), keys)
 
 
+async def test_after_two_rotations_in_a_month_all_three_sign():
+    """A witness has its month, whatever happens within it."""
+    keys, chain = Keys(), Chain()
+    signer = await opened(keys, chain=chain)
+    half = OVERLAP.total_seconds() / 2 + 1
+    for _ in range(2):
+        await rotate_signing_key("k", admin=keys, signer=signer)
+        chain.clock.advance(half)
+    assert {2, 3} == signers_of(await signer.sign(8, ROOT), keys)
+    chain.clock.advance(-half)
+    assert {1, 2, 3} == signers_of(await signer.sign(9, ROOT), keys)
+
+
 async def test_an_old_key_that_may_not_sign_any_more_holds_nothing_up():
     keys, chain = Keys(), Chain()
     signer = await opened(keys, chain=chain)

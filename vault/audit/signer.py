@@ -2,14 +2,15 @@
 
 Guarantees: a signature is verified under the key's public half before anybody gets it. A
 version of the key signs only once the chain of successions (`vault.audit.succession`) leads to it:
-where a rotation left it short, the version before vouches for it first. For 30 days that version
-signs as well, so that witnesses and auditors who know no other have time to learn.
+where a rotation left it short, the version before vouches for it first. For 30 days versions that
+were replaced sign as well, so that witnesses and auditors who know no other have time to learn.
 Leaves to `vault.audit.sequencer` what is signed, and when.
 """
 
+import asyncio
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from vault.audit.checkpoint import Checkpoint, open_checkpoint
@@ -31,7 +32,9 @@ from vault.telemetry.logs import Log
 _log = Log("vault.audit")
 
 OVERLAP = dt.timedelta(days=30)
-"""How long the version before signs as well: a month to hand the new key to all witnesses."""
+"""How long a replaced version signs as well: a month to hand the new key to all witnesses."""
+_MOST_OLDER = 3
+"""Replaced versions that sign as well, at most: each is one more trip for each checkpoint."""
 _ATTEMPTS = 3
 """To complete the chain, where others do so too."""
 _PASSING = frozenset({Reason.KEY_STORE_SEALED, Reason.KEY_STORE_UNAVAILABLE})
@@ -66,13 +69,11 @@ class _End:
 
     Attributes:
         version: that signs.
-        before: the version that vouched for it; None: it was the first.
-        since: when.
+        older: versions that were replaced, and when; the newest first.
     """
 
     version: int
-    before: int | None = None
-    since: dt.datetime | None = None
+    older: tuple[tuple[int, dt.datetime], ...] = ()
 
 
 class CheckpointSigner:
@@ -224,7 +225,8 @@ class CheckpointSigner:
             if rows:
                 last = rows[-1]
                 if last.version in self._known:
-                    return _End(last.version, last.predecessor, last.made_at)
+                    older = ((row.predecessor, row.made_at) for row in reversed(rows))
+                    return _End(last.version, tuple(older)[:_MOST_OLDER])
                 raise NoteError("the chain's last key is not in the key store")
             if newest is None or self.origin != newest.partition("\n")[0]:
                 return _End(min(self._known))
@@ -250,18 +252,26 @@ class CheckpointSigner:
         _log.warning("checkpoint.key_succeeded", version=str(new))
 
     async def _sign_older(self, text: str) -> tuple[SignatureLine, ...]:
-        """The signature of the version before, as long as it is asked for and can be had."""
-        end = self._end
-        if end is None or end.before not in self._known or end.since is None:
+        """The signatures of replaced versions, as long as they are asked for and can be had."""
+        if self._end is None:
             return ()
-        now = dt.datetime.fromtimestamp(self._clock.unix_ns() / 1e9, dt.UTC)
-        if now - end.since > OVERLAP:
-            return ()
+        begin = dt.datetime.fromtimestamp(self._clock.unix_ns() / 1e9, dt.UTC) - OVERLAP
+        versions = [
+            version
+            for version, replaced in self._end.older
+            if replaced >= begin and version in self._known
+        ]
+        lines = await asyncio.gather(*(self._sign_as(version, text) for version in versions))
+        return tuple(line for line in lines if line is not None)
+
+    async def _sign_as(self, version: int, text: str) -> SignatureLine | None:
+        key = self._known[version]
         try:
-            signed = await self._keys.sign(self._key, signed_bytes(text), version=end.before)
+            signed = await self._keys.sign(self._key, signed_bytes(text), version=version)
         except VaultError as error:
             # A courtesy: the checkpoint is good without it.
-            if error.reason not in _PASSING:
-                self._end = _End(end.version)
-            return ()
-        return (signature_line(self._known[end.before], signed.signature),)
+            if error.reason not in _PASSING and self._end is not None:
+                older = tuple(one for one in self._end.older if one[0] != version)
+                self._end = replace(self._end, older=older)
+            return None
+        return signature_line(key, signed.signature)
