@@ -50,8 +50,8 @@ def _head(report: DrillReport) -> Iterable[str]:
     verdict = "passed" if report.passed else "FAILED"
     yield f"<h1>Restore drill: {verdict}</h1>"
     yield (
-        "<p class=lead>A backup of the vault was restored into a scratch database, brought up to the "
-        "ledger of erasures, and examined. <b>No value was shown or kept.</b></p>"
+        "<p class=lead>A backup of the vault was restored into a scratch database, brought up to "
+        "the ledger of erasures, and examined. <b>No value was shown or kept.</b></p>"
     )
     facts = [
         ("Drill begun", _time(report.began_at)),
