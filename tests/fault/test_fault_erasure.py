@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.database import DatabaseEyes
 from tests.support.erasures import Consumer, consumer, erase, erased, found, reason, traces
 from tests.support.faults import LinkedService, StartWorld, World
 from tests.support.service import VaultService, wait_until
@@ -137,12 +138,13 @@ def test_a_listener_that_is_cut_listens_again(world: World) -> None:
     service = world.service
     one = consumer(service)
     (before,) = listeners(service)
-    service.database.value("select pg_terminate_backend($1)", before)
+    world.postgres.cut()
     wait_until(
-        lambda: bool(listeners(service)) and listeners(service) != [before],
+        lambda: bool(set(listeners(service)) - {before}),
         seconds=5,
         text="nobody listens again",
     )
+    world.wait_until_works()
     erased(service, token=one.token)
     assert Reason.ERASED == reason(service, one.token)
     log = service.log.read_text()
@@ -319,7 +321,7 @@ def test_a_restored_database_serves_nobody_before_the_replay(world: World) -> No
     service.database.close()
     postgres.create_database(f"{name}_dump", template=name)
     service.start()
-    world.reconnect()
+    service.database = DatabaseEyes(service.urls.owner)
     certificate = erased(service, subject_ref=one.ref)
     assert 0 == service.stop()
     _restore(world)
@@ -346,7 +348,7 @@ def test_a_database_restored_under_a_running_service(world: World) -> None:
     name = service.urls.name
     world.instance.postgres.create_database(f"{name}_dump", template=name)
     service.start()
-    world.reconnect()
+    service.database = DatabaseEyes(service.urls.owner)
     erased(service, token=one.token)
     world.postgres.refuse()  # as a server that is down
     _restore(world)
@@ -380,14 +382,15 @@ def test_a_database_restored_under_a_running_service(world: World) -> None:
 
 
 def _restore(world: World) -> None:
-    """Puts the copy in the database's place."""
-    postgres, name = world.instance.postgres, world.service.urls.name
-    with contextlib.suppress(Exception):
-        world.service.database.close()
+    """Puts the copy in the database's place, as somebody who knows that the log went back."""
+    service = world.service
+    postgres, name = world.instance.postgres, service.urls.name
+    service.database.close()
     postgres.drop_database(name)
     postgres.create_database(name, template=f"{name}_dump")
     postgres.drop_database(f"{name}_dump")
-    world.reconnect()
+    service.folder.joinpath("witness", "checkpoint").unlink()
+    service.database = DatabaseEyes(service.urls.owner)
 
 
 # --- Disks ---------------------------------------------------------------------------------
