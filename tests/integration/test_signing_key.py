@@ -9,12 +9,16 @@ import pytest_asyncio
 from tests.support.audit_log import AuditLog, audit_log, until
 from tests.support.embedded import fresh_database
 from tests.support.openbao import OpenBao, running_openbao
+from tests.support.witness import Witness
 from vault.audit import sequencer
 from vault.audit.alarms import Alarm
 from vault.audit.checkpoint import Checkpoint, open_checkpoint
+from vault.audit.merkle import build_proof, consistency_plan, plan_nodes
 from vault.audit.note import SignatureError, VerifierKey, parse_note
 from vault.audit.signer import CheckpointSigner
 from vault.audit.succession import follow
+from vault.audit.witness import WitnessError
+from vault.audit.witness_client import WitnessAddress, WitnessClient
 from vault.clock import SystemClock
 from vault.crypto.transit import TokenFile, TransitSettings
 from vault.crypto.transit_admin import TransitAdmin
@@ -22,6 +26,7 @@ from vault.embedded import EmbeddedInstance
 from vault.embedded.config_file import ORIGIN
 from vault.errors import Reason, VaultError
 from vault.service.signing_key import rotate_signing_key
+from vault.service.tree import TreeHashes
 from vault.store.database import Database, PoolSettings
 from vault.store.migrate import migrate
 from vault.store.proofs import ProofReader
@@ -188,6 +193,37 @@ async def test_without_a_stored_succession_the_new_key_publishes_nothing(log, ba
         await log.wait_published(6)
     keys = await keys_of(log)
     assert [keys[1], keys[2]] == follow([keys[1]], (await reader.newest_checkpoint()).successions)
+
+
+async def test_a_witness_that_knows_the_old_key_only_has_a_month(log, admin):
+    """It follows no chain. Once the old key signs no more, it refuses until it is told."""
+
+    async def prove(first: int, second: int) -> list[bytes]:
+        plan = consistency_plan(first, second)
+        tree = TreeHashes(ProofReader(log.tree._database))
+        return build_proof(plan, await tree.source(plan_nodes(plan), second))
+
+    first = str((await keys_of(log))[1])
+    with Witness("witness.example/w", 50, {ORIGIN: [first]}) as witness:
+        client = WitnessClient(WitnessAddress(witness.url, witness.key))
+
+        async def cosign() -> None:
+            row = await log.tree.newest_checkpoint()
+            await client.cosign(parse_note(row.note.encode()), row.size, prove)
+
+        async with log.sequencing():
+            await publish(log, 3)
+            await cosign()
+            await rotate_signing_key(KEY, admin=admin, signer=log.signer)
+            await publish(log, 6)
+            await cosign()
+            await admin.raise_min_decryption(KEY, 2)
+            await admin.trim(KEY, 2)
+            await publish(log, 9)
+            with pytest.raises(WitnessError):
+                await cosign()
+        assert 6 == witness.size(ORIGIN)
+        client.close()
 
 
 @pytest.mark.parametrize(
