@@ -57,7 +57,7 @@ def test_an_exception_from_a_check_has_a_code_and_in_the_product_a_reason(path: 
 
 @pytest.mark.parametrize("path", files(*TEXT), ids=name)
 def test_nothing_of_one_machine_is_in_a_file(path: Path) -> None:
-    if path == Path(__file__):
+    if path == Path(__file__) or "tile" in path.parts:  # a log's tiles are no text
         return
     text = path.read_text(encoding="utf-8")
 
