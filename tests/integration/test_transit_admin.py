@@ -257,6 +257,16 @@ async def test_approvals_are_signed(admin, bao):
     assert bao.call("POST", "transit/verify/pdv-custody", check)["data"]["valid"]
 
 
+async def test_an_older_version_that_may_not_sign_holds_up_nothing_else(admin, bao):
+    """Transit answers 500 to that, which would otherwise count as being down."""
+    bao.call("POST", "transit/keys/pdv-custody/rotate", {})
+    assert 1 == (await admin.sign("pdv-custody", b"data", version=1)).key_version
+    bao.call("POST", "transit/keys/pdv-custody/config", {"min_encryption_version": 2})
+    assert Reason.KEY_STORE_FAULT is await refused(admin.sign("pdv-custody", b"data", version=1))
+    assert admin.state is None
+    assert 2 == (await admin.sign("pdv-custody", b"data")).key_version
+
+
 async def test_a_backups_key_opens_for_that_backup_only(admin):
     secret = os.urandom(32)
     wrapped = await admin.wrap_backup_key("pdv-backup", KEY, secret)
