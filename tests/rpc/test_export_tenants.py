@@ -63,7 +63,7 @@ def test_each_tenant_sees_its_own_entries_and_the_same_tree(service, client):
 
         writer: ExportWriter = begin_export(head)
         lines = [line for line, _ in export_lines(writer, pieces)]
-        keys = trusted_keys(None, head.checkpoint.verifier_key)
+        keys = trusted_keys(None, head.checkpoint)
         report = verify_export(iter([writer.manifest_line, *lines]), keys)
         assert ((), len(leaves[tenant]) - len(seen)) == (report.findings, report.hidden)
     own, other = leaves.values()
