@@ -23,7 +23,15 @@ from google.protobuf import json_format, message_factory
 from tests.support import bearer_tokens, calls
 from tests.support.bearer_tokens import claims
 from tests.support.calls import Answer
-from tests.support.entry_matrix import ROWS, Expected, Outcome, Row, every_rpc
+from tests.support.entry_matrix import (
+    ENDED_JOB,
+    PAUSED_JOB,
+    ROWS,
+    Expected,
+    Outcome,
+    Row,
+    every_rpc,
+)
 from tests.support.rpc_cases import VALUES, Seeds, seed
 from tests.support.service import StartService, VaultService, spiffe_id, wait_until
 from tests.support.service_bundle import CONSOLE, DOMAIN, person
@@ -60,9 +68,8 @@ class _World:
 
 @pytest.fixture(scope="module")
 def world(start_service: StartService) -> Iterator[_World]:
-    with start_service(f"\n[limits]\nin_flight_calls = {_IN_FLIGHT}\n") as service:
-        _add_callers(service)
-        assert "OK" == service.call("ReloadBundle", {}, caller="policy-owner").code
+    extra = f"\n[limits]\nin_flight_calls = {_IN_FLIGHT}\n"
+    with start_service(extra, prepare=_add_callers) as service:
         first = seed(service)
         with service.recording() as entries:
             second = service.tokenize(VALUES, ref="seed-second")
@@ -76,6 +83,7 @@ def world(start_service: StartService) -> Iterator[_World]:
             seconds=20,
             text="no checkpoint was signed",
         )
+        _add_jobs(service)
         world.entries += Counter(each.trace_id.hex() for each in service.database.entries())
         yield world
         nobody.close()
@@ -88,17 +96,32 @@ def _add_callers(service: VaultService) -> None:
     document["callers"] |= {
         person("dora"): {"tenant": "demo-shop", "roles": ["auditor"]},
         person("paul"): {"tenant": "demo-shop", "roles": ["policy_owner"]},
+        person("kim"): {"tenant": "demo-shop", "roles": ["custodian"]},
     }
     for ids in document["services"].values():
         ids += [each for each in (CONSOLE,) if each not in ids]
     keepers = [person("dora"), person("paul")]
     document["services"]["vault.v1.AuditService"] += keepers
+    document["services"]["vault.v1.KeyService"] += [person("kim"), person("paul")]
     document["services"]["vault.v1.PolicyService"] += [
         *keepers,
         person("bob"),
         f"{DOMAIN}/shop/order",
     ]
     path.write_text(yaml.safe_dump(document, allow_unicode=True, sort_keys=False))
+
+
+def _add_jobs(service: VaultService) -> None:
+    """Two jobs that nobody works on."""
+    for job_id, state in ((PAUSED_JOB, "paused"), (ENDED_JOB, "done")):
+        service.database.execute(
+            "insert into key_jobs (job_id, tenant, kind, key_name, from_version, to_version, cause,"
+            " state, rows_per_second, started_by, ended_at) values ($1, 'demo-shop', 'subject',"
+            " 'subjects', 1, 2, 'scheduled', $2::text, 0, 'test',"
+            " case when $2::text = 'done' then now() end)",
+            uuid.UUID(hex=job_id),
+            state,
+        )
 
 
 # --- A cell -------------------------------------------------------------------------------

@@ -300,7 +300,64 @@ _HOURS = {"from": "2026-01-01T00:00:00Z", "until": "2026-12-31T00:00:00Z"}
 _FUTURE = 1 << 40
 _AHEAD = Outcome({"min_size": _FUTURE}, (Expected("FAILED", "NOT_PUBLISHED"),), "NOT_PUBLISHED")
 
+PAUSED_JOB, ENDED_JOB = "a" * 32, "b" * 32
+"""Jobs that are there: one paused, one done."""
+
+
+def _keys_row(request: Mapping[str, Any], bad: Outcome | None = None, **others: Outcome) -> Row:
+    """An RPC of key custodians; a policy owner is on the service's list, and may not."""
+    return Row(
+        may=Who("custodian-1", "kim"),
+        may_not=Who("policy-owner", "paul"),
+        good=_read(request),
+        refused=_denied(request),
+        bad=bad,
+        waits_at="audit_entries",
+        is_recorded_first=True,
+        others=others,
+    )
+
+
+_NO_JOB = Outcome({"job_id": "0" * 32}, (Expected("REFUSED", "JOB_UNKNOWN"),), "JOB_UNKNOWN")
+_KEY_ROWS: Mapping[str, Row] = {
+    "vault.v1.KeyService/GetKeyStatus": _keys_row({}),
+    "vault.v1.KeyService/RotateKey": _keys_row(
+        {"kind": "KEY_KIND_ROOT", "cause": "scheduled", "dry_run": True},
+        _invalid({"kind": "KEY_KIND_ROOT"}, "cause", "FIELD_MISSING"),
+        begun_or_joined=_read({"kind": "KEY_KIND_ROOT", "cause": "compromise"}),
+        no_kind=_invalid({"cause": "scheduled"}, "kind", "FIELD_MISSING"),
+        a_subject_of_a_root_key=_invalid(
+            {"kind": "KEY_KIND_ROOT", "cause": "scheduled", "subject_ref": "x"}, "subject_ref"
+        ),
+        too_fast=_invalid(
+            {"kind": "KEY_KIND_ROOT", "cause": "scheduled", "rows_per_second": -1},
+            "rows_per_second",
+        ),
+    ),
+    "vault.v1.KeyService/WatchJob": _keys_row(
+        {"job_id": ENDED_JOB}, _invalid({}, "job_id", "FIELD_MISSING"), unknown=_NO_JOB
+    ),
+    "vault.v1.KeyService/ListJobs": _keys_row({}, _invalid({"page_size": -1}, "page_size")),
+    "vault.v1.KeyService/ControlJob": _keys_row(
+        {"job_id": PAUSED_JOB, "control": "CONTROL_PAUSE"},
+        _invalid({"job_id": PAUSED_JOB}, "control", "FIELD_MISSING"),
+        throttled=_read(
+            {"job_id": PAUSED_JOB, "control": "CONTROL_THROTTLE", "rows_per_second": 7}
+        ),
+        unknown=Outcome(
+            {"job_id": "0" * 32, "control": "CONTROL_PAUSE"}, _NO_JOB.entries, "JOB_UNKNOWN"
+        ),
+        ended=Outcome(
+            {"job_id": ENDED_JOB, "control": "CONTROL_RESUME"},
+            (Expected("REFUSED", "JOB_ENDED"),),
+            "JOB_ENDED",
+        ),
+    ),
+    "vault.v1.KeyService/VerifyRootVersions": _keys_row({}),
+}
+
 ROWS: Mapping[str, Row] = {
+    **_KEY_ROWS,
     "vault.v1.TokenService/Tokenize": _TOKENIZE,
     "vault.v1.TokenService/Detokenize": _DETOKENIZE,
     "vault.v1.AuditService/ListEntries": _audit_row(

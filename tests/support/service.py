@@ -335,12 +335,15 @@ def start_service(
         asyncio.run(migrate(template.owner))
 
         @contextlib.contextmanager
-        def start(extra: str = "") -> Iterator[VaultService]:
+        def start(
+            extra: str = "", prepare: Callable[[VaultService], None] = lambda _: None
+        ) -> Iterator[VaultService]:
             folder = tmp_path_factory.mktemp("service")
             folder.chmod(0o700)
             with fresh_database(instance, template=template.name) as urls:
                 service = VaultService(instance, urls, folder, extra)
                 try:
+                    prepare(service)
                     service.start()
                     yield service
                 finally:
