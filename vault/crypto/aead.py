@@ -7,9 +7,8 @@ in `repr` and cannot be pickled or copied. Leaves to others: wrapping the data k
 (`transit`), what the associated data says (`binding`), and wiping memory: Python bytes
 and the cipher object's own copy cannot be wiped, so no zeroisation is claimed.
 
-AES-GCM with random 96-bit nonces allows 2^32 messages a key (NIST SP 800-38D, 8.3). A
-key here belongs to one subject and seals each of the subject's fields once per write,
-so it stays far below.
+AES-GCM with random 96-bit nonces allows 2^32 messages a key (NIST SP 800-38D, 8.3). Who
+counts them: `vault.service.seal_uses`.
 
 A stream (a backup) has a key of its own, used for nothing else, so its nonces are counted and not
 drawn: STREAM (Hoang, Reyhanitabar, Rogaway, Vizár: Online Authenticated-Encryption and its

@@ -3,7 +3,7 @@
 Guarantees: a value opens at every moment, under the key that its row names; what is stored
 meanwhile under an old key is refused and sealed again (`vault.store.claims`) or found
 by the last phase; an old key goes only when nothing needs it. Values stay in this process's
-memory, for as long as a batch takes. The phases (docs/adr/0017-subject-keys-resealed.md):
+memory, for as long as a batch takes. The phases (docs/adr/0019-subject-keys-resealed.md):
 
     reseal   each subject's key and values, in one transaction
     grace    until nobody opens or stores a value with an old key
