@@ -26,7 +26,7 @@ from vault.config import Config, load_config
 from vault.config_files import read_secret
 from vault.crypto.aead import SubjectKey, new_data_key
 from vault.crypto.binding import field_aad, key_context
-from vault.crypto.index_key import IndexKey
+from vault.crypto.index_key import IndexChain
 from vault.crypto.tokens import new_token
 from vault.crypto.transit import Transit, WrapItem, Wrapped
 from vault.model import SubjectId, TenantId
@@ -55,7 +55,7 @@ async def _load(order: dict[str, Any]) -> list[list[object]]:
     await database.open()
     rows = ValueStore(database)
     keys = IndexKeys(rows=rows, transit=transit, clock=SystemClock(), max_age_seconds=3600)
-    index_key = await keys.get(TENANT)
+    index = await keys.get(TENANT)
     types = load_bundle(config.policy.directory).field_types
     prefixes = [types[name].token_prefix for name in FIELD_TYPES]
     sampled: list[list[object]] = []
@@ -67,7 +67,7 @@ async def _load(order: dict[str, Any]) -> list[list[object]]:
     for at in range(0, len(orders), _CHUNK):
         chunk = orders[at : at + _CHUNK]
         tables = await _rows(
-            chunk, transit, index_key, prefixes, config, repeats=order["tokens_each"] // 5
+            chunk, transit, index, prefixes, config, repeats=order["tokens_each"] // 5
         )
         for number, each in enumerate(chunk, start=at):
             if number % every == 0 and len(sampled) < order["sample"]:
@@ -106,7 +106,7 @@ async def _copy(connection: asyncpg.Connection, tables: dict[str, list[tuple[Any
 async def _rows(
     orders: Sequence[Order],
     transit: Transit,
-    index_key: IndexKey,
+    index: IndexChain,
     prefixes: Sequence[str],
     config: Config,
     *,
@@ -131,8 +131,9 @@ async def _rows(
         assert isinstance(answer, Wrapped)
         key = SubjectKey(data_key, salt)
         tables["subjects"].append((subject, TENANT))
-        tables["subject_refs"].append(
-            (index_key.subject_ref_digest(order.ref), TENANT, index_key.version, subject)
+        tables["subject_refs"].extend(
+            (digest, TENANT, version, subject)
+            for version, digest in zip(index.live, index.subject_ref(order.ref), strict=True)
         )
         tables["subject_keys"].append(
             (subject, 1, TENANT, answer.wrapped, answer.root_version, salt, key.commitment)
