@@ -18,6 +18,7 @@ from vault.rpc.subject_service import SUBJECT_SERVICE, SubjectService
 from vault.service.call import Call
 from vault.service.erase import Eraser
 from vault.service.references import SubjectReferences
+from vault.telemetry.trace import trip_traceparent
 from vault.v1 import keys_pb2, subjects_pb2
 
 KEY_SERVICE = "vault.v1.KeyService"
@@ -35,7 +36,9 @@ async def open_custody(house: House) -> Methods:
     if house.config.database.custodian_url_file is None:
         return _unavailable()
     # Custody's own login; the service's can't turn keys.
-    admin = TransitAdmin(custody_transit_settings(house.config), clock=house.clock)
+    admin = TransitAdmin(
+        custody_transit_settings(house.config), clock=house.clock, traceparent=trip_traceparent
+    )
     house.stack.push_async_callback(admin.close)
     await admin.open(house.holder.current.tenants)
     keys = await open_keys(house, admin)
