@@ -32,8 +32,9 @@ from tests.support.entry_matrix import (
     Row,
     every_rpc,
 )
+from tests.support.erasures import erased
 from tests.support.rpc_cases import VALUES, Seeds, seed
-from tests.support.service import StartService, VaultService, spiffe_id, wait_until
+from tests.support.service import StartService, VaultService, new_key, spiffe_id, wait_until
 from tests.support.service_bundle import CONSOLE, DOMAIN, person
 from vault.audit.entry import Entry
 from vault.model import Authentication
@@ -75,7 +76,14 @@ def world(start_service: StartService) -> Iterator[_World]:
             second = service.tokenize(VALUES, ref="seed-second")
         handle = entries[0].subject_id
         assert handle is not None
-        seeds = Seeds(first.tokens | {"second": second}, first.subjects | {"second": handle.hex})
+        gone = service.tokenize(VALUES, ref="seed-gone")
+        erasure = erased(service, token=gone["phone"])
+        seeds = Seeds(
+            first.tokens
+            | {"second": second, "gone": gone | {"erasure": erasure.erasure_id}}
+            | _add_acts(service),
+            first.subjects | {"second": handle.hex, "gone": erasure.subject_id},
+        )
         nobody = service.open_channel(service.certificate("", uris=()))
         world = _World(service, seeds, nobody)
         wait_until(
@@ -87,6 +95,25 @@ def world(start_service: StartService) -> Iterator[_World]:
         world.entries += Counter(each.trace_id.hex() for each in service.database.entries())
         yield world
         nobody.close()
+
+
+def _add_acts(service: VaultService) -> dict[str, dict[str, str]]:
+    """Requests of custodian-2 and their digests, by name: `taken` is approved by the other's."""
+    found: dict[str, dict[str, str]] = {}
+    for name in ("act", "people_act", "open", "withdrawn", "taken"):
+        asked = {
+            "act": {"widen_policy": {"bundle_digest": "cd" * 32}},
+            "cause": "policy_change",
+            "idempotency_key": new_key(),
+        }
+        by = "policy-owner" if name == "taken" else "custodian-2"
+        request = service.call("RequestAct", asked, caller=by).read("RequestAct").request
+        found[name] = {"id": request.request_id, "digest": request.digest}
+    taken = {"request_id": found["taken"]["id"], "request_digest": found["taken"]["digest"]}
+    assert "OK" == service.call("ApproveAct", taken, caller="custodian-2").code
+    gone = {"request_id": found["withdrawn"]["id"]}
+    assert "OK" == service.call("WithdrawAct", gone, caller="custodian-2").code
+    return found
 
 
 def _add_callers(service: VaultService) -> None:
@@ -102,7 +129,18 @@ def _add_callers(service: VaultService) -> None:
         ids += [each for each in (CONSOLE,) if each not in ids]
     keepers = [person("dora"), person("paul")]
     document["services"]["vault.v1.AuditService"] += keepers
-    document["services"]["vault.v1.KeyService"] += [person("kim"), person("paul")]
+    document["services"]["vault.v1.KeyService"] += [
+        person("kim"),
+        person("paul"),
+        person("bob"),
+        f"{DOMAIN}/shop/order",
+    ]
+    document["callers"][person("nora")] = {"tenant": "demo-shop", "roles": ["privacy"]}
+    document["services"]["vault.v1.SubjectService"] += [
+        person("nora"),
+        person("bob"),
+        f"{DOMAIN}/shop/order",
+    ]
     document["services"]["vault.v1.PolicyService"] += [
         *keepers,
         person("bob"),

@@ -6,7 +6,7 @@
 import importlib
 import pkgutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from google.protobuf.descriptor import MethodDescriptor
@@ -319,6 +319,59 @@ def _keys_row(request: Mapping[str, Any], bad: Outcome | None = None, **others: 
 
 
 _NO_JOB = Outcome({"job_id": "0" * 32}, (Expected("REFUSED", "JOB_UNKNOWN"),), "JOB_UNKNOWN")
+
+
+def _erase(**subject: Any) -> dict[str, Any]:
+    return {"cause": "consumer_request", **subject}
+
+
+_OF_THE_ERASED = (Expected(subject="gone"),)
+_ERASE = Row(
+    may=Who("privacy", "nora"),
+    may_not=Who("order", "bob"),
+    # The certificate again; the first erasure is recorded with what it did (tests/integration).
+    good=Outcome(_erase(token="$gone.phone"), _OF_THE_ERASED),
+    refused=_denied(_erase(token="$demo.phone")),
+    bad=_invalid({"token": "$gone.phone"}, "cause", "FIELD_MISSING"),
+    waits_at="tokens",
+    others={
+        "dry run": Outcome(
+            _erase(token="$demo.phone", dry_run=True),
+            (Expected(subject="demo", field="dry_run"),),
+        ),
+        "dry run by reference": Outcome(
+            _erase(subject_ref="seed-demo", dry_run=True),
+            (Expected(subject="demo", field="dry_run"),),
+        ),
+        "nobody": Outcome(
+            _erase(subject_ref="$ref"),
+            (Expected("REFUSED", "SUBJECT_UNKNOWN"),),
+            "SUBJECT_UNKNOWN",
+        ),
+        "unknown token": Outcome(
+            _erase(token="$unknown"), (Expected("REFUSED", "TOKEN_UNKNOWN"),), "TOKEN_UNKNOWN"
+        ),
+        "another tenant's token": Outcome(
+            _erase(token="$other.phone"), (Expected("REFUSED", "TOKEN_UNKNOWN"),), "TOKEN_UNKNOWN"
+        ),
+        "malformed token": _invalid(_erase(token="$typo"), "token", "TOKEN_MALFORMED"),
+    },
+)
+_GET_ERASURE = Row(
+    may=Who("privacy", "nora"),
+    may_not=Who("order", "bob"),
+    good=Outcome({"erasure_id": "$gone.erasure"}, _OF_THE_ERASED),
+    refused=_denied({"erasure_id": "$gone.erasure"}),
+    bad=_invalid({"erasure_id": "x"}, "erasure_id"),
+    waits_at="erasures",
+    others={
+        "no such": Outcome(
+            {"erasure_id": "0" * 32},
+            (Expected("REFUSED", "ERASURE_UNKNOWN"),),
+            "ERASURE_UNKNOWN",
+        )
+    },
+)
 _KEY_ROWS: Mapping[str, Row] = {
     "vault.v1.KeyService/GetKeyStatus": _keys_row({}),
     "vault.v1.KeyService/RotateKey": _keys_row(
@@ -356,8 +409,90 @@ _KEY_ROWS: Mapping[str, Row] = {
     "vault.v1.KeyService/VerifyRootVersions": _keys_row({}),
 }
 
+_WIDEN = {"widen_policy": {"bundle_digest": "ab" * 32}}
+_ASKED = {"act": _WIDEN, "cause": "policy_change", "idempotency_key": "$key"}
+_CLOSED = (Expected("REFUSED", "ACT_CLOSED"),)
+_NO_ACT = (Expected("REFUSED", "ACT_UNKNOWN"),)
+
+
+def _act_row(
+    good: Outcome, bad: Outcome, waits_at: str = "custody_requests", **others: Outcome
+) -> Row:
+    """An RPC about acts; somebody of the shop is on the service's list, and may not."""
+    return Row(
+        may=Who("custodian-1", "kim"),
+        may_not=Who("order", "bob"),
+        good=good,
+        refused=_denied(good.request),
+        bad=bad,
+        waits_at=waits_at,
+        others=others,
+    )
+
+
+def _approve(name: str) -> Outcome:
+    return _read({"request_id": f"${name}.id", "request_digest": f"${name}.digest"})
+
+
+_ACTS = {
+    "vault.v1.KeyService/RequestAct": _act_row(
+        _read(_ASKED),
+        _invalid(_ASKED | {"cause": "x"}, "cause"),
+        "custody_request_keys",
+        no_act=_invalid(_ASKED | {"act": {}}, "act", "FIELD_MISSING"),
+        no_such_version=_invalid(
+            _ASKED | {"act": {"retire": {"min_decryption_version": 99}}},
+            "act.retire.min_decryption_version",
+        ),
+    ),
+    "vault.v1.KeyService/ListActRequests": _act_row(
+        _read({"page_size": 1}), _invalid({"page_size": -1}, "page_size")
+    ),
+    "vault.v1.KeyService/ApproveAct": replace(
+        _act_row(
+            _approve("act"),
+            _invalid({"request_id": "x"}, "request_id"),
+            another_digest=Outcome(
+                {"request_id": "$open.id", "request_digest": "0" * 64},
+                (Expected("REFUSED", "APPROVAL_MISMATCH"),),
+                "APPROVAL_MISMATCH",
+            ),
+            approved_by_another=Outcome(_approve("taken").request, _CLOSED, "ACT_CLOSED"),
+            no_such=Outcome(
+                {"request_id": "0" * 32, "request_digest": "0" * 64}, _NO_ACT, "ACT_UNKNOWN"
+            ),
+        ),
+        people={"good": _approve("people_act")},
+    ),
+    "vault.v1.KeyService/WithdrawAct": _act_row(
+        # Once withdrawn, for good; that it works is in test_custody.
+        Outcome({"request_id": "$withdrawn.id"}, _CLOSED, "ACT_CLOSED"),
+        _invalid({}, "request_id", "FIELD_MISSING"),
+        no_such=Outcome({"request_id": "0" * 32}, _NO_ACT, "ACT_UNKNOWN"),
+    ),
+    "vault.v1.KeyService/CarryOutAct": _act_row(
+        _read({"request_id": "$open.id", "dry_run": True}),
+        _invalid({"request_id": "x"}, "request_id"),
+        not_approved=Outcome(
+            {"request_id": "$open.id"},
+            (Expected("REFUSED", "APPROVAL_MISSING"),),
+            "APPROVAL_MISSING",
+        ),
+        withdrawn=Outcome({"request_id": "$withdrawn.id"}, _CLOSED, "ACT_CLOSED"),
+        another_bundle=Outcome(
+            {"request_id": "$taken.id"},
+            (Expected("REFUSED", "APPROVAL_MISMATCH"),),
+            "APPROVAL_MISMATCH",
+        ),
+        no_such=Outcome({"request_id": "0" * 32}, _NO_ACT, "ACT_UNKNOWN"),
+    ),
+}
+
 ROWS: Mapping[str, Row] = {
+    **_ACTS,
     **_KEY_ROWS,
+    "vault.v1.SubjectService/EraseSubject": _ERASE,
+    "vault.v1.SubjectService/GetErasure": _GET_ERASURE,
     "vault.v1.TokenService/Tokenize": _TOKENIZE,
     "vault.v1.TokenService/Detokenize": _DETOKENIZE,
     "vault.v1.AuditService/ListEntries": _audit_row(
