@@ -9,6 +9,7 @@ adds a line to docs/bench/history.jsonl and refreshes docs/performance.md.
 import argparse
 import datetime as dt
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -63,6 +64,9 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", choices=list(SCENARIOS), help="these and no others")
     args = parser.parse_args()
     console = Console(stderr=True)
+    # Also where a shell in the background had it ignored; and an end from outside is as orderly.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     began = time.monotonic()
 
     def say(text: str) -> None:
