@@ -14,6 +14,8 @@ import asyncpg
 import pytest
 
 from tests.support.backups import Commands, empty_database, moved_to, rename_log
+from tests.support.database import DatabaseEyes
+from tests.support.embedded import fresh_database
 from tests.support.erasures import VALUES, consumer, erased, found, reason, reveal, traces
 from tests.support.service import StartService, VaultService, start_service, wait_until
 from vault.app.drill_log import verify_log
@@ -283,6 +285,37 @@ def test_a_log_that_lost_nothing_goes_on_under_its_name(own, capsys, tmp_path):
             published(own)
             entries = own.database.value("select count(*) from audit_entries where rpc = $1", RPC)
             assert 1 == entries
+
+
+def test_a_database_that_other_tools_restored_is_adopted_and_replayed(own, capsys):
+    """A copy of the files stands for any of them: the vault was not asked."""
+    commands = Commands(own, capsys)
+    one, other = consumer(own), consumer(own)
+    published(own)
+    port = own.port
+    own.stop()
+    own.database.close()
+    with fresh_database(own.instance, template=own.urls.name) as urls:
+        own.database = DatabaseEyes(own.urls.owner)
+        own.start()
+        adopt = ("backup", "adopt", "--config", commands.config, "--owner-url-file")
+        served = commands.run(*adopt, commands.owner(), "--next-log", NEXT)
+        assert (1, True) == (served.code, "stop it first" in served.err)
+        erased(own, subject_ref=one.ref)
+        published(own)
+        own.stop()
+        with moved_to(own, urls):
+            assert own._try_start(port) is None
+            refused = commands.run(*adopt, commands.owner(), "--json")
+            assert (1, True) == (refused.code, "--next-log" in refused.err)
+            done = commands.run(*adopt, commands.owner(), "--next-log", NEXT, "--json").json
+            assert (False, NEXT) == (done["log"]["goes_on"], done["log"]["origin"])
+            assert 1 == commands.replay().json["erasures"]
+            rename_log(own, ORIGIN, NEXT)
+            own.start()
+            assert Reason.ERASED == reason(own, one.token)
+            assert VALUES["phone"] in reveal(own, other.token).value
+            published(own)
 
 
 def test_an_approval_is_not_used_twice_by_way_of_a_restore(own, capsys, tmp_path):

@@ -6,6 +6,7 @@ knows at least of this backup. Leaves the log's fate to `restored_log`.
 """
 
 import asyncio
+import datetime as dt
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
@@ -205,7 +206,8 @@ async def restore(
                 fates.append(
                     await settle_log(
                         RestoredLog(restorer),
-                        manifest,
+                        origin=manifest.origin,
+                        source=f"backup={manifest.backup_id.hex} taken={_stamp(manifest.taken_at)}",
                         witnessed=witnessed,
                         next_origin=next_origin,
                         operator=operator(),
@@ -220,6 +222,45 @@ async def restore(
     if not fate.goes_on:
         aside = await set_witness_aside(config.audit.witness_file, fate.last_size)
     return Restored(filled, fate, aside)
+
+
+async def adopt(
+    config: Config, *, owner_url: str, next_origin: str | None, clock: Clock
+) -> tuple[LogFate, Path | None]:
+    """Settles the log of a database that other tools restored, where it is.
+
+    Returns:
+        What became of the log, and where the witness file of one that ended is now.
+
+    Raises:
+        VaultError: as `restore`; DATABASE_UNAVAILABLE also while a process serves it.
+    """
+    async with custody_transit(config, clock) as admin:
+        origin = config.audit.origin
+        keys = await log_keys(config, admin, origin)
+        witnessed = await asyncio.to_thread(read_witnessed, config.audit.witness_file, keys)
+        restorer = await Restorer.connect(owner_url)
+        try:
+            newest = await restorer.begin_adopted()
+            fate = await settle_log(
+                RestoredLog(restorer),
+                origin=origin,
+                source=f"adopted newest={_stamp(newest)}",
+                witnessed=witnessed,
+                next_origin=next_origin,
+                operator=operator(),
+                clock=clock,
+            )
+            await restorer.commit()
+        finally:
+            await restorer.close()
+    if fate.goes_on:
+        return fate, None
+    return fate, await set_witness_aside(config.audit.witness_file, fate.last_size)
+
+
+def _stamp(moment: dt.datetime | None) -> str:
+    return "never" if moment is None else f"{moment.astimezone(dt.UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def write_files(files: tuple[File, ...], manifest: Manifest, folder: Path) -> int:

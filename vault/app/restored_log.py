@@ -19,7 +19,6 @@ from vault.audit.checkpoint import Checkpoint, open_checkpoint
 from vault.audit.growth import take_up
 from vault.audit.note import NoteError, VerifierKey
 from vault.audit.witnessed import check_history
-from vault.backup.contents import Manifest
 from vault.clock import Clock
 from vault.errors import Reason, VaultError
 from vault.model import Authentication, Principal, TenantId
@@ -71,8 +70,9 @@ def read_witnessed(path: Path, keys: tuple[VerifierKey, ...]) -> tuple[Checkpoin
 
 async def settle_log(
     log: RestoredLog,
-    manifest: Manifest,
     *,
+    origin: str,
+    source: str,
     witnessed: tuple[Checkpoint, str] | None,
     next_origin: str | None,
     operator: str,
@@ -82,7 +82,8 @@ async def settle_log(
 
     Args:
         log: as restored.
-        manifest: of the backup.
+        origin: the name that it bears.
+        source: what was restored, in words without anything personal.
         witnessed: the newest checkpoint that is kept outside the database; None: none is.
         next_origin: the name under which it is to go on if it ends; None: refuse then.
         operator: who restores.
@@ -97,8 +98,7 @@ async def settle_log(
     if obstacle and next_origin is None:
         raise VaultError(
             Reason.AUDIT_UNAVAILABLE,
-            f"{obstacle}; the log {manifest.origin} can't go on. Give its successor's name with "
-            "--next-log",
+            f"{obstacle}; the log {origin} can't go on. Give its successor's name with --next-log",
         )
     last = newest
     if witnessed is not None and (newest is None or witnessed[0].size > newest.size):
@@ -106,18 +106,17 @@ async def settle_log(
         last = CheckpointRow(seen.size, seen.root, note, dt.datetime.now(dt.UTC))
     size = 0 if last is None else last.size
     if not obstacle or next_origin is None or last is None:
-        entry = _entry(manifest, f"goes-on kept={leaves}", last, operator=operator, clock=clock)
+        told = f"{source} by={operator} log={origin} goes-on kept={leaves}"
+        entry = _entry(told, last, clock)
         await log.add_entry(entry)
-        return LogFate(manifest.origin, leaves, size, goes_on=True)
+        return LogFate(origin, leaves, size, goes_on=True)
     try:
         (await take_up(log, leaves)).root()
     except TreeDamageError as error:
         raise VaultError(Reason.AUDIT_UNAVAILABLE, "the restored log is damaged") from error
-    fate = f"ended kept={leaves} next={next_origin}"
-    entry = _entry(manifest, fate, last, operator=operator, clock=clock)
-    await log.end(
-        origin=manifest.origin, last=last, kept=leaves, next_origin=next_origin, entry=entry
-    )
+    told = f"{source} by={operator} log={origin} ended kept={leaves} next={next_origin}"
+    entry = _entry(told, last, clock)
+    await log.end(origin=origin, last=last, kept=leaves, next_origin=next_origin, entry=entry)
     return LogFate(next_origin, leaves, size, goes_on=False)
 
 
@@ -143,19 +142,14 @@ async def _obstacle(
     return ""
 
 
-def _entry(
-    manifest: Manifest, fate: str, last: CheckpointRow | None, *, operator: str, clock: Clock
-) -> EntryRow:
+def _entry(told: str, last: CheckpointRow | None, clock: Clock) -> EntryRow:
     """The record, in the entry's field `field`: words of a closed form, nothing personal."""
     account = Account(rpc=RPC, call_id=uuid.uuid4(), trace_id=uuid.uuid4().bytes, span_id=bytes(8))
     account.principal = Principal(
         id="", authentication=Authentication.NONE, tenant=TenantId(""), roles=()
     )
     checkpoint = "none" if last is None else f"{last.size}:{last.root.hex()}"
-    account.field = (
-        f"backup={manifest.backup_id.hex} taken={manifest.taken_at:%Y-%m-%dT%H:%M:%SZ} "
-        f"by={operator} log={manifest.origin} {fate} checkpoint={checkpoint}"
-    )
+    account.field = f"{told} checkpoint={checkpoint}"
     [entry] = account.close(EntryIds(clock))
     return entry
 

@@ -30,6 +30,11 @@ _OWNER = Option(
     is_required=True,
     help="A file (mode 600) with the URL of the owner's login: not the service's.",
 )
+_NEXT_LOG = Option(
+    flags=("--next-log",),
+    value="ORIGIN",
+    help="Name of the log that follows, such as shop.example/audit/2.",
+)
 
 BACKUP_COMMANDS = (
     Command(
@@ -118,6 +123,23 @@ BACKUP_COMMANDS = (
         run="vault.cli.backup:declare",
     ),
     Command(
+        words=("backup", "adopt"),
+        audience=Audience.OPERATOR,
+        summary="settle the log of a database that other tools restored",
+        details=(
+            "After point-in-time recovery and the like, with no process serving: records in the "
+            "log that it was restored, and ends a log that its newest checkpoint has outrun, under "
+            "--next-log, as pdvault restore does. Open requests of custodians end. The erasures "
+            "are replayed afterwards as ever."
+        ),
+        options=(_CONFIG, _OWNER, _NEXT_LOG, JSON),
+        example=(
+            "pdvault backup adopt --config pdvault.toml --owner-url-file owner.url "
+            "--next-log shop.example/audit/2"
+        ),
+        run="vault.cli.restore:adopt_restored",
+    ),
+    Command(
         words=("restore",),
         audience=Audience.OPERATOR,
         summary="a backup into an empty database; with --drill a rehearsal, with a report",
@@ -129,9 +151,9 @@ BACKUP_COMMANDS = (
             "its name, unless nothing is missing. --next-log names the one that follows; its "
             "first entry says which log ended where (docs/backup.md).\n\n"
             "--drill restores into a PostgreSQL of its own, which goes afterwards, and touches "
-            "nothing else: replays the erasures, makes sure that nothing is left of the erased, opens a "
-            "sample of values through Transit, verifies the audit log, and reports. Exit code 1 if "
-            "anything failed."
+            "nothing else: replays the erasures, makes sure that nothing is left of the erased, "
+            "opens a sample of values through Transit, verifies the audit log, and reports. Exit "
+            "code 1 if anything failed."
         ),
         options=(
             Option(flags=("backup",), read=Path, help="The file."),
@@ -142,11 +164,7 @@ BACKUP_COMMANDS = (
                 read=Path,
                 help="A file (mode 600) with the URL of the owner's login to an empty database.",
             ),
-            Option(
-                flags=("--next-log",),
-                value="ORIGIN",
-                help="Name of the log that follows, such as shop.example/audit/2.",
-            ),
+            _NEXT_LOG,
             Option(
                 flags=("--files-to",),
                 value="DIR",

@@ -3,9 +3,19 @@
 import argparse
 import asyncio
 import re
+from pathlib import Path
 
 from vault.app.backup_tools import custody_transit
-from vault.app.restore import Filled, Restored, backup_key, look_through, restore, write_files
+from vault.app.restore import (
+    Filled,
+    Restored,
+    adopt,
+    backup_key,
+    look_through,
+    restore,
+    write_files,
+)
+from vault.app.restored_log import LogFate
 from vault.backup.read import BackupReader
 from vault.cli.backup import BytesProgress, owner_url
 from vault.cli.output import DONE, USAGE, CommandError, emit, emit_json, say
@@ -31,14 +41,7 @@ def run(args: argparse.Namespace) -> int:
             return _look(args, config, progress)
         if args.into_url_file is None:
             raise CommandError("--into-url-file, --dry-run or --drill is needed", code=USAGE)
-        next_log = args.next_log
-        if next_log is not None and (
-            _ORIGIN.fullmatch(next_log) is None or next_log == config.audit.origin
-        ):
-            raise CommandError(
-                "--next-log takes a name of the form of audit.origin that no log had before",
-                code=USAGE,
-            )
+        _check_next(args.next_log, config)
         if args.files_to is not None and args.files_to.exists():
             raise CommandError(f"{args.files_to} is there already", code=USAGE)
         done = asyncio.run(
@@ -46,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
                 config,
                 backup=args.backup,
                 owner_url=owner_url(args.into_url_file),
-                next_origin=next_log,
+                next_origin=args.next_log,
                 clock=SystemClock(),
                 progress=progress,
             )
@@ -57,6 +60,36 @@ def run(args: argparse.Namespace) -> int:
         write_files(done.filled.files, done.filled.manifest, args.files_to)
     _tell(args, config, done)
     return DONE
+
+
+def adopt_restored(args: argparse.Namespace) -> int:
+    """Raises CommandError, VaultError."""
+    config = load_config(args.config)
+    _check_next(args.next_log, config)
+    fate, aside = asyncio.run(
+        adopt(
+            config,
+            owner_url=owner_url(args.owner_url_file),
+            next_origin=args.next_log,
+            clock=SystemClock(),
+        )
+    )
+    if args.json:
+        emit_json({"adopted": True, "log": _log(fate)})
+    else:
+        _tell_fate(config, fate, aside)
+        emit(f"before it may serve: pdvault erasures replay --config {args.config}")
+    return DONE
+
+
+def _check_next(next_log: str | None, config: Config) -> None:
+    if next_log is not None and (
+        _ORIGIN.fullmatch(next_log) is None or next_log == config.audit.origin
+    ):
+        raise CommandError(
+            "--next-log takes a name of the form of audit.origin that no log had before",
+            code=USAGE,
+        )
 
 
 def _look(args: argparse.Namespace, config: Config, progress: BytesProgress) -> int:
@@ -106,37 +139,38 @@ def described(filled: Filled) -> dict[str, object]:
 
 
 def _tell(args: argparse.Namespace, config: Config, done: Restored) -> None:
-    fate = done.fate
     if args.json:
-        emit_json(
-            described(done.filled)
-            | {
-                "restored": True,
-                "log": {
-                    "origin": fate.origin,
-                    "goes_on": fate.goes_on,
-                    "leaves": fate.leaves,
-                    "last_checkpoint": fate.last_size,
-                    "lost_entries": fate.lost,
-                },
-            }
-        )
+        emit_json(described(done.filled) | {"restored": True, "log": _log(done.fate)})
         return
     _summary(done.filled)
-    if fate.goes_on:
-        emit(f"the log {fate.origin} goes on from its {fate.leaves:,} entries")
-    else:
-        emit(
-            f"the log {config.audit.origin} has ended: {fate.leaves:,} entries were kept, "
-            f"{fate.lost:,} are missing"
-        )
-        emit(f"it goes on as {fate.origin}: set audit.origin to that name")
-        if done.aside is not None:
-            emit(f"its newest checkpoint is kept in {done.aside}")
+    _tell_fate(config, done.fate, done.aside)
     emit("")
     emit("before it may serve:")
     emit("  pdvault migrate --owner-url-file FILE      if this release is newer than the backup")
     emit(f"  pdvault erasures replay --config {args.config}")
+
+
+def _log(fate: LogFate) -> dict[str, object]:
+    return {
+        "origin": fate.origin,
+        "goes_on": fate.goes_on,
+        "leaves": fate.leaves,
+        "last_checkpoint": fate.last_size,
+        "lost_entries": fate.lost,
+    }
+
+
+def _tell_fate(config: Config, fate: LogFate, aside: Path | None) -> None:
+    if fate.goes_on:
+        emit(f"the log {fate.origin} goes on from its {fate.leaves:,} entries")
+        return
+    emit(
+        f"the log {config.audit.origin} has ended: {fate.leaves:,} entries were kept, "
+        f"{fate.lost:,} are missing"
+    )
+    emit(f"it goes on as {fate.origin}: set audit.origin to that name")
+    if aside is not None:
+        emit(f"its newest checkpoint is kept in {aside}")
 
 
 def _summary(filled: Filled) -> None:

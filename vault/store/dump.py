@@ -19,8 +19,9 @@ import asyncpg
 from vault.errors import Reason, VaultError
 from vault.store.backups import RootCount
 from vault.store.database import translated
-from vault.store.migrate import MIGRATION_LOCK, apply_in_transaction
+from vault.store.migrate import MIGRATION_LOCK, apply_in_transaction, check_migrated
 from vault.store.queries import QUERIES
+from vault.store.tree import SEQUENCER_LOCK
 
 _CONNECT_S = 10
 _SETTINGS = {
@@ -199,6 +200,28 @@ class Restorer(_Session):
             await connection.execute(QUERIES["restore_begin"])
             for partition in partitions:
                 await connection.execute(QUERIES["restore_month"], partition)
+
+    async def begin_adopted(self) -> dt.datetime | None:
+        """Takes a database that somebody else restored, in place of `begin`.
+
+        Returns:
+            When its newest entry was recorded.
+
+        Raises:
+            VaultError: DATABASE_UNAVAILABLE: a process grows its log; INTERNAL: not migrated.
+        """
+        connection = self._connection
+        with translated():
+            await connection.execute("select pg_advisory_lock($1)", MIGRATION_LOCK)
+            await check_migrated(connection)
+            if not await connection.fetchval(QUERIES["lead_sequencer"], SEQUENCER_LOCK):
+                raise VaultError(
+                    Reason.DATABASE_UNAVAILABLE, "a process serves this database; stop it first"
+                )
+            await connection.execute("begin")
+            await connection.execute(QUERIES["withdraw_restored_requests"])
+            newest: dt.datetime | None = await connection.fetchval(QUERIES["newest_entry_time"])
+        return newest
 
     async def copy(self, table: DumpTable, source: AsyncIterator[bytes]) -> int:
         """Puts rows, as `Dumper.copy` gave them, where they belong.

@@ -17,7 +17,7 @@ from vault.rows import Backlog, CheckpointRow, LeafRow, Sequenced, TileRow
 from vault.store.database import Database, translated
 from vault.store.queries import QUERIES
 
-_LOCK = 0x7064_7661_756C_7402
+SEQUENCER_LOCK = 0x7064_7661_756C_7402
 """Advisory lock of the sequencer: the bytes of `pdvault` and 2."""
 _MOST_COUNTED = 1_000_000
 """Pending entries beyond this are not counted one by one."""
@@ -137,7 +137,7 @@ class TreeWriter(TreeReader):
     async def lead(self) -> bool:
         """Tries to become the leader; for life, if so."""
         async with self._borrow() as connection:
-            return bool(await connection.fetchval(QUERIES["lead_sequencer"], _LOCK))
+            return bool(await connection.fetchval(QUERIES["lead_sequencer"], SEQUENCER_LOCK))
 
     async def sequence(self, size: int, limit: int) -> Sequenced:
         """Gives the indexes from `size` on to the oldest pending entries.

@@ -185,6 +185,10 @@ select pg_temp.restore_end();
 update custody_requests set withdrawn_by = 'pdvault restore', withdrawn_at = now()
 where done_at is null and withdrawn_at is null;
 
+-- name: newest_entry_time
+-- How far a database that others restored goes.
+select max(recorded_at) from audit_entries;
+
 -- name: analyze_all
 -- Statistics for the planner, which a dump does not hold.
 analyze;
