@@ -33,7 +33,8 @@ Connection = GrpcConnection | HttpConnection
 _OUTSTANDING = 900
 """Most calls on a gRPC connection; servers allow 1,000 streams."""
 _TICK_S = 0.002
-_LAST_ANSWERS_S = 12.0
+_LAST_ANSWERS_S = 5.0
+"""Beyond the deadline."""
 _DEADLINE_EXCEEDED = 4
 
 
@@ -200,7 +201,7 @@ class Run:
         if pacer is not None:
             await pacer
         if self._under_way:
-            await asyncio.wait_for(self._idle.wait(), _LAST_ANSWERS_S)
+            await asyncio.wait_for(self._idle.wait(), order.deadline_s + _LAST_ANSWERS_S)
         report.seconds = ended - began
         report.items = report.good * self._pool.items
         report.p50_ms, report.p99_ms = _percentiles(self._times)

@@ -131,7 +131,7 @@ class Bench:
             "check_every": self.size.check_every,
             "watch": house.watched(job.server),
         }
-        answer = house.client.ask(order, 60 + 3 * seconds)
+        answer = house.client.ask(order, 60 + job.deadline_s + 3 * seconds)
         report = Report(**answer)
         report.statuses = {int(status): count for status, count in report.statuses.items()}
         if not report.statuses and seconds < _LONGEST_S:

@@ -90,6 +90,7 @@ def append_history(path: Path, result: Mapping[str, Any]) -> None:
         "at": result["at"],
         "commit": result["commit"],
         "size": result["size"],
+        "busy": result["busy"],
         "machine": result["machine"],
         "ratios": result["ratios"],
         "rates": {

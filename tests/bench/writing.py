@@ -2,6 +2,7 @@
 
 import statistics
 import time
+from dataclasses import replace
 
 import grpc
 
@@ -26,9 +27,8 @@ def bulk(bench: Bench, orders: list[Order]) -> None:
     """500 new subjects a call with five fields each, against COPY of the same in cleartext."""
     pools = Pools(bench.house.pools)
     subjects = BULK_SUBJECTS if bench.size.name != "tiny" else 20
-    job = Job.tokenize(
-        "vault", pools.tokenize("bulk", orders, subjects=subjects, new=True), _BULK_WRITERS
-    )
+    pool = pools.tokenize("bulk", orders, subjects=subjects, new=True)
+    job = replace(Job.tokenize("vault", pool, _BULK_WRITERS), deadline_s=60.0)
     order = {
         "url": bench.house.instance.postgres.url(OWNER),
         "writers": _BULK_WRITERS,
