@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from vault.app.checks import check_cosigned, check_witnessed
+from vault.app.checks import check_cosigned, check_not_ended, check_witnessed
 from vault.app.parts import cosigner_of, witnesses_of
 from vault.audit.alarms import Alarms
 from vault.audit.cosigner import Cosigner
@@ -77,6 +77,7 @@ async def open_log(
     )
     await signer.open()
     witness = WitnessFile(config.audit.witness_file, signer=signer)
+    await check_not_ended(readers, config.audit.origin)
     await check_witnessed(witness, tree)
 
     async def connect() -> TreeWriter:
