@@ -25,6 +25,8 @@ from vault.config_sections import ServerConfig
 
 _OVERLOAD = 5
 _OVERLOAD_CONNECTIONS = 16
+_CALM_S = 20.0
+"""How long the service may take to work off what a storm left."""
 _MB = 1024 * 1024
 
 
@@ -65,6 +67,7 @@ def overload(bench: Bench, jobs: Jobs) -> None:
         )
         # The first second fills queues and caches; what follows has to hold.
         storm = bench.run(job, bench.size.overload_s, warm=bench.size.overload_s / 4, lenient=True)
+        bench.settle(_CALM_S)
         after = resident_bytes(child.pid)
         rows[name] = {
             "peak_calls_per_s": round(calls_per_s(peak), 1),

@@ -158,12 +158,12 @@ class Bench:
                 found[name].append(self.run(jobs[name], seconds or self.size.slice_s))
         return found
 
-    def settle(self) -> None:
-        """Waits until the servers have done with what came before."""
+    def settle(self, seconds: float | None = None) -> None:
+        """Waits until the servers have done with what came before, at most this long."""
         pids = [self.house.instance.postgres.pid, self.house.instance.openbao.pid]
         pids += [child.pid for child, _ in self.house.servers.values()]
         known = [pid for pid in pids if pid]
-        until = time.monotonic() + self.size.settle_s
+        until = time.monotonic() + (self.size.settle_s if seconds is None else seconds)
         before = cpu_seconds(known)
         while time.monotonic() < until:
             time.sleep(_GLANCE_S)
