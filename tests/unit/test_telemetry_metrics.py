@@ -16,7 +16,7 @@ from vault.telemetry.loop_lag import LoopLag
 from vault.telemetry.metrics import BOUNDS_S, Metrics
 from vault.telemetry.otlp import with_metrics
 from vault.telemetry.trace import Tracer
-from vault.v1 import audit_pb2, policy_pb2, tokens_pb2
+from vault.v1 import audit_pb2, keys_pb2, policy_pb2, subjects_pb2, tokens_pb2
 
 ROOT = Path(__file__).parents[2]
 
@@ -126,7 +126,7 @@ async def test_loop_lag_sees_a_stall():
 def test_every_method_of_the_protos_has_a_name():
     methods = {
         f"{service.full_name}/{method.name}"
-        for module in (tokens_pb2, audit_pb2, policy_pb2)
+        for module in (tokens_pb2, audit_pb2, policy_pb2, keys_pb2, subjects_pb2)
         for service in module.DESCRIPTOR.services_by_name.values()
         for method in service.methods
     }

@@ -31,7 +31,7 @@ MAX_STATS = dt.timedelta(days=400)
 
 _HEX32 = re.compile(r"[0-9a-f]{32}")
 _HEX64 = re.compile(r"[0-9a-f]{64}")
-_CALLER = re.compile(r"(spiffe://|person:)[\x21-\x7e]{1,2300}")
+_CALLER = re.compile(r"(spiffe://|person:|service:)[\x21-\x7e]{1,2300}")
 _PAGE_TOKEN = re.compile(r"[A-Za-z0-9_=-]{1,128}")
 _POLICY = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _HEX32_RULE = "is not 32 lower-case hex digits"
@@ -52,7 +52,7 @@ def entries_query(request: audit_pb2.ListEntriesRequest) -> EntriesQuery:
             raise invalid(Reason.FIELD_INVALID, "subject_id", "excludes subject_ref")
     if request.caller:
         check_text(request.caller, "caller", max_bytes=MAX_CALLER)
-        check_form(request.caller, "caller", _CALLER, "is not spiffe://… or person:…")
+        check_form(request.caller, "caller", _CALLER, "is not spiffe://…, person:… or service:…")
     if request.purpose:
         check_form(request.purpose, "purpose", NAME, NAME_RULE)
     if request.trace_id:
