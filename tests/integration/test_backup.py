@@ -318,6 +318,47 @@ def test_a_database_that_other_tools_restored_is_adopted_and_replayed(own, capsy
             published(own)
 
 
+SHAPE = """
+select 'index ' || indexname || ' ' || indexdef from pg_indexes where schemaname = 'public'
+union all
+select 'constraint ' || conrelid::regclass || ' ' || conname || ' ' || pg_get_constraintdef(oid)
+from pg_constraint where connamespace = 'public'::regnamespace
+union all
+select 'trigger ' || tgrelid::regclass || ' ' || tgname || ' ' || tgenabled::text from pg_trigger
+where not tgisinternal
+union all
+select 'right ' || relname || ' ' || coalesce(relacl::text, '') || ' ' || relpersistence::text
+from pg_class where relnamespace = 'public'::regnamespace
+union all
+select 'column ' || attrelid::regclass || ' ' || attname || ' ' || attnotnull
+    || coalesce(attacl::text, '') || format_type(atttypid, atttypmod)
+from pg_attribute join pg_class on pg_class.oid = attrelid
+where relnamespace = 'public'::regnamespace and attnum > 0 and relkind in ('r', 'p')
+union all
+select 'function ' || proname || coalesce(proacl::text, '') from pg_proc
+where pronamespace = 'public'::regnamespace
+"""
+
+
+def shape(url: str) -> set[str]:
+    async def look() -> set[str]:
+        connection = await asyncpg.connect(url)
+        try:
+            return {row[0] for row in await connection.fetch(SHAPE)}
+        finally:
+            await connection.close()
+
+    return asyncio.run(look())
+
+
+def test_a_restored_database_has_the_shape_and_rights_of_any_other(commands, tmp_path):
+    file = tmp_path / "b.pdb"
+    assert 0 == commands.backup(file).code
+    with empty_database(commands.service) as urls:
+        assert 0 == commands.restore(file, urls, "--next-log", NEXT).code
+        assert shape(commands.service.urls.owner) == shape(urls.owner)
+
+
 def test_an_approval_is_not_used_twice_by_way_of_a_restore(own, capsys, tmp_path):
     commands, file = Commands(own, capsys), tmp_path / "b.pdb"
     act = {"act": {"widen_policy": {"bundle_digest": "ab" * 32}}, "cause": "policy_change"}

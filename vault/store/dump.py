@@ -29,6 +29,7 @@ _SETTINGS = {
     "lock_timeout": "30s",
     "statement_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
+    "maintenance_work_mem": "256MB",  # a restore makes indexes
 }
 
 

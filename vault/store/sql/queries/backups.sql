@@ -141,6 +141,27 @@ begin
     loop
         execute format('truncate table public.%I', one.relname);
     end loop;
+    -- Keys and indexes are made once all rows are there, which is faster than row by row. Those of the log's
+    -- months stay, as they hang together with their parent's.
+    create temp table restore_keys on commit drop as
+    select c.relname as relation, k.conname as name, pg_get_constraintdef(k.oid) as definition
+    from pg_constraint as k
+    join pg_class as c on c.oid = k.conrelid
+    where c.relnamespace = 'public'::regnamespace and c.relkind = 'r' and not c.relispartition
+        and k.contype in ('p', 'u') and c.relname <> 'schema_migrations';
+    create temp table restore_indexes on commit drop as
+    select x.relname as name, pg_get_indexdef(i.indexrelid) as definition
+    from pg_index as i
+    join pg_class as c on c.oid = i.indrelid
+    join pg_class as x on x.oid = i.indexrelid
+    where c.relnamespace = 'public'::regnamespace and c.relkind = 'r' and not c.relispartition
+        and not exists (select from pg_constraint as k where k.conindid = i.indexrelid);
+    for one in select name from restore_indexes loop
+        execute format('drop index public.%I', one.name);
+    end loop;
+    for one in select relation, name from restore_keys loop
+        execute format('alter table public.%I drop constraint %I', one.relation, one.name);
+    end loop;
 end
 $$;
 create function pg_temp.restore_month(part text) returns void language plpgsql as $$
@@ -162,6 +183,12 @@ create function pg_temp.restore_end() returns void language plpgsql as $$
 declare
     one record;
 begin
+    for one in select relation, name, definition from restore_keys loop
+        execute format('alter table public.%I add constraint %I %s', one.relation, one.name, one.definition);
+    end loop;
+    for one in select definition from restore_indexes loop
+        execute one.definition;
+    end loop;
     for one in select relation, name from restore_triggers loop
         execute format('alter table public.%I enable trigger %I', one.relation, one.name);
     end loop;
@@ -169,7 +196,7 @@ end
 $$;
 
 -- name: restore_begin
--- Empties what the migrations filled, and lets rows in without triggers.
+-- Empties what the migrations filled, and lets rows in without triggers, keys and indexes.
 select pg_temp.restore_begin();
 
 -- name: restore_month
@@ -177,7 +204,7 @@ select pg_temp.restore_begin();
 select pg_temp.restore_month($1);
 
 -- name: restore_end
--- Triggers as they were.
+-- Keys, indexes and triggers as they were.
 select pg_temp.restore_end();
 
 -- name: withdraw_restored_requests
