@@ -12,6 +12,7 @@ from vault.audit.account import Account, EntryIds
 from vault.clock import SystemClock
 from vault.embedded import EmbeddedInstance
 from vault.errors import OutdatedKeysError
+from vault.keys.limits import MOST_USES
 from vault.model import SubjectId, TenantId
 from vault.rows import (
     Commit,
@@ -218,3 +219,18 @@ async def test_a_value_sealed_under_a_key_of_before_is_not_stored(
     again = dataclasses.replace(tokens[0], key_version=2)
     if change == "replaced":
         assert [None] == await world.log.commit([write((digest("k"),), (1,), again)])
+
+
+async def test_keys_are_charged_up_to_the_limit(world: World) -> None:
+    """What is gone is in neither answer; what would go beyond the limit is not charged."""
+    await world.live(1)
+    new = subject((digest("a"),), (1,))
+    await world.values.bind_subjects([new])
+    key, gone = (new.key.subject_id, 1), (SubjectId(uuid.uuid4()), 1)
+    assert ({key: 3072}, set()) == await world.values.reserve_uses([(*key, 2048), (*gone, 1024)])
+    async with world.database.connection() as connection:
+        await connection.execute(
+            "update subject_keys set uses = $2 where subject_id = $1", key[0], MOST_USES - 1024
+        )
+    assert ({}, {key}) == await world.values.reserve_uses([(*key, 1025), (*gone, 1024)])
+    assert ({key: MOST_USES}, set()) == await world.values.reserve_uses([(*key, 1024)])

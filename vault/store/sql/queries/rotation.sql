@@ -48,8 +48,7 @@ limit $5;
 select ref_digest, case_id, created_at from case_refs
 where tenant = $1 and index_key_version = $2 and ref_digest > $3 and ref_digest < $4
 order by ref_digest
-limit $5
-for update;
+limit $5;
 
 -- name: writes_of_version
 -- The next idempotency keys of a range.

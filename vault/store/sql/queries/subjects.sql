@@ -35,8 +35,8 @@ set local synchronous_commit = off;
 
 -- name: reserve_uses
 -- Charges a key with seals to come, unless that is more than the limit.
-update subject_keys set uses = uses + $3
-where subject_id = $1 and key_version = $2 and uses <= $4 - $3
+update subject_keys set uses = uses + $3::bigint
+where subject_id = $1 and key_version = $2 and uses <= $4::bigint - $3::bigint
 returning subject_id, key_version, uses;
 
 -- name: key_versions
