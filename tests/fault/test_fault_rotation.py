@@ -1,0 +1,275 @@
+"""A root key is rotated while processes are killed, OpenBao goes away, and shoppers shop."""
+
+import asyncio
+import contextlib
+import json
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fault.test_fault_processes import second_service
+from tests.fault.test_fault_transit import hanging, refused, sealed, slow
+from tests.support.faults import StartWorld, World
+from tests.support.service import new_key, wait_until
+from vault.app.parts import custody_transit_settings
+from vault.client import Control, Job, JobState, KeyKind, Verification
+from vault.config import load_config
+from vault.crypto.binding import key_context
+from vault.crypto.transit_admin import RewrapItem, TransitAdmin, Wrapped
+from vault.model import TenantId
+
+QUICK = """
+[database]
+connect_timeout_seconds = 0.5
+statement_timeout_seconds = 1.0
+
+[transit]
+connect_seconds = 0.3
+read_seconds = 0.5
+"""
+"""A rotation settles for as long as these allow a write to take."""
+TENANT = "demo-shop"
+
+
+@pytest.fixture
+def quick(start_world: StartWorld) -> Iterator[World]:
+    with start_world(extra=QUICK) as started:
+        yield started
+
+
+def seed(world: World, count: int) -> dict[str, str]:
+    """New subjects with a phone each; token to value."""
+    found: dict[str, str] = {}
+    with world.client("order", timeout=30) as order:
+        for start in range(0, count, 500):
+            phones = [f"139{n:08d}" for n in range(start, min(count, start + 500))]
+            outcome = order.tokenize([(f"seed-{new_key()}", {"phone": p}) for p in phones])
+            tokens = [each.tokens["phone"] for each in outcome.subjects]
+            found |= dict(zip(tokens, phones, strict=True))
+    return found
+
+
+def rotate(world: World, rate: int = 0) -> Job:
+    with world.client("custodian-1") as custodian:
+        job = custodian.keys.rotate(KeyKind.ROOT, rows_per_second=rate).job
+    assert job is not None
+    return job
+
+
+def throttle(world: World, job: Job, rate: int) -> None:
+    with world.client("custodian-1") as custodian:
+        custodian.keys.control(job.job_id, Control.THROTTLE, rows_per_second=rate)
+
+
+def look(world: World, job: Job) -> Job:
+    with world.client("custodian-1", attempts=4) as custodian:
+        return next(each for each in custodian.keys.jobs() if each.job_id == job.job_id)
+
+
+def wait_for(world: World, job: Job, holds: Callable[[Job], bool], *, seconds: float = 90) -> Job:
+    wait_until(
+        lambda: holds(look(world, job)), seconds=seconds, text="the job does not come so far"
+    )
+    return look(world, job)
+
+
+def verify(world: World) -> Verification:
+    with (
+        world.client("custodian-1", timeout=60) as custodian,
+        contextlib.closing(custodian.keys.verify()) as found,
+    ):
+        return list(found)[-1]
+
+
+def check_moved(world: World, job: Job, values: dict[str, str]) -> None:
+    """The job is done, everything needs the new version alone, and every value is there."""
+    assert (JobState.DONE, 0) == (job.state, job.rows_failed)
+    assert job.rows_total == job.rows_done
+    found = verify(world)
+    assert 0 == found.unreadable
+    assert [job.to_version] == [each.version for each in found.versions]
+    assert found.rows_read == found.versions[0].rows
+    tokens = list(values)
+    for start in range(0, len(tokens), 1000):
+        part = tokens[start : start + 1000]
+        read = [value.removeprefix("+86") for value in world.read(part)]
+        assert [values[token] for token in part] == read
+
+
+def kill_during_rotation(world: World, folder: Path, kills: int, subjects: int) -> None:
+    """One of two processes is killed again and again, never the same twice running."""
+    values = seed(world, subjects)
+    with second_service(world, folder) as other:
+        worlds = [world, other]
+        job = rotate(world, rate=subjects // (4 * kills))
+        seen = [look(other, job).rows_done]
+        for number in range(kills):
+            victim, survivor = worlds[number % 2], worlds[1 - number % 2]
+            victim.kill9()
+            seen.append(look(survivor, job).rows_done)
+            victim.service.start()
+        assert not look(world, job).state.has_ended, "all kills were to fall into the rotation"
+        throttle(world, job, 0)
+        job = wait_for(world, job, lambda found: found.state.has_ended)
+        assert seen == sorted(seen)
+        assert job.to_version == job.from_version + 1
+        check_moved(world, job, values)
+        check_moved(other, job, values)
+
+
+def test_three_kills(quick: World, tmp_path: Path) -> None:
+    kill_during_rotation(quick, tmp_path, 3, 600)
+
+
+@pytest.mark.soak
+def test_ten_kills(quick: World, tmp_path: Path) -> None:
+    kill_during_rotation(quick, tmp_path, 10, 4000)
+
+
+@pytest.mark.parametrize("fault", [sealed, refused, hanging, slow])
+def test_without_openbao_a_rotation_waits(
+    quick: World, fault: Callable[[World], contextlib.AbstractContextManager[None]]
+) -> None:
+    """It says that it waits for the key store, does not fail, and goes on by itself."""
+    values = seed(quick, 500)
+    job = rotate(quick, rate=100)
+    wait_for(quick, job, lambda found: found.rows_done > 20)
+    with fault(quick):
+        wait_for(quick, job, lambda found: found.state is JobState.WAITING, seconds=20)
+        assert "waits for the key store" == look(quick, job).phase
+        stuck = look(quick, job).rows_done
+        time.sleep(2)
+        assert stuck == look(quick, job).rows_done
+    throttle(quick, job, 0)
+    job = wait_for(quick, job, lambda found: found.state.has_ended)
+    quick.wait_until_works()
+    check_moved(quick, job, values)
+
+
+def test_stopped_gracefully_it_goes_on_after_the_start(quick: World) -> None:
+    values = seed(quick, 300)
+    job = rotate(quick, rate=60)
+    wait_for(quick, job, lambda found: found.rows_done > 20)
+    assert 0 == quick.service.stop()
+    parts = quick.service.database.value(
+        "select count(*) from key_job_parts where owner is not null and not is_done"
+    )
+    assert parts == 0  # given back, so that another process goes on at once
+    quick.service.start()
+    throttle(quick, job, 0)
+    check_moved(quick, wait_for(quick, job, lambda found: found.state.has_ended), values)
+
+
+# --- A hundred thousand subjects, with readers and writers --------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A stretch of time in which the job moved rows, or was paused."""
+
+    is_moving: bool
+    begin: float
+    end: float
+
+
+def p99(attempts: list[dict[str, Any]], windows: list[Window]) -> float:
+    """Milliseconds of reads that began within these windows."""
+    took = [
+        1000 * (each["ended"] - each["began"])
+        for each in attempts
+        if each["kind"] == "read" and any(w.begin <= each["began"] < w.end for w in windows)
+    ]
+    assert len(took) > 500, len(took)
+    return statistics.quantiles(took, n=100)[98]
+
+
+async def transit_rate(world: World, seconds: float) -> float:
+    """Keys a second that Transit rewraps for somebody who does nothing else with them."""
+    config = load_config(world.service.folder / "pdvault.toml")
+    admin = TransitAdmin(custody_transit_settings(config))
+    rows = world.service.database.fetch(
+        "select subject_id, key_version, wrapped from subject_keys limit 160"
+    )
+    items = [
+        RewrapItem(
+            TENANT,
+            row["wrapped"],
+            key_context(
+                tenant=TenantId(TENANT),
+                subject_id=row["subject_id"],
+                key_version=row["key_version"],
+            ),
+        )
+        for row in rows
+    ]
+    try:
+        await admin.open([TENANT])
+        began, count = time.monotonic(), 0
+        while time.monotonic() - began < seconds:
+            answers = await admin.rewrap(TENANT, items)
+            assert all(isinstance(each, Wrapped) for each in answers)
+            count += len(answers)
+        return count / (time.monotonic() - began)
+    finally:
+        await admin.close()
+
+
+def measure(world: World, job: Job, *, rounds: int, seconds: float) -> list[Window]:
+    """Paused and moving in turn, so that a machine's moods fall on both alike."""
+    windows = []
+    with world.client("custodian-2") as custodian:
+        for number in range(2 * rounds):
+            is_moving = number % 2 == 1
+            custodian.keys.control(job.job_id, Control.RESUME if is_moving else Control.PAUSE)
+            time.sleep(0.5)
+            began = time.time()
+            time.sleep(seconds)
+            windows.append(Window(is_moving, began, time.time()))
+        custodian.keys.control(job.job_id, Control.RESUME)
+    return windows
+
+
+@pytest.mark.soak
+def test_a_hundred_thousand_subjects_under_load(start_world: StartWorld) -> None:
+    """No call fails, readers hardly notice, and Transit is the bound when nothing throttles."""
+    subjects = 100_000
+    with start_world() as world:
+        values = seed(world, subjects)
+        tokens = list(values)
+        lists = [tokens[start : start + 3] for start in range(0, 3000, 3)]
+        with world.load(writers=1, readers=2, tokens=lists, timeout=10.0) as load:
+            load.wait_for(500, seconds=60)
+            job = rotate(world)  # as configured
+            windows = measure(world, job, rounds=6, seconds=5)
+            job = wait_for(world, job, lambda found: found.phase == "settle", seconds=600)
+        attempts = load.attempts()
+        assert [] == [each for each in attempts if not each["ok"]]
+        before = p99(attempts, [each for each in windows if not each.is_moving])
+        during = p99(attempts, [each for each in windows if each.is_moving])
+        job = wait_for(world, job, lambda found: found.state.has_ended)
+        check_moved(world, job, values)
+
+        alone = asyncio.run(transit_rate(world, 3))
+        fast = rotate(world, rate=1_000_000)
+        began = time.monotonic()
+        wait_for(world, fast, lambda found: found.phase != "rewrap" and found.rows_done > 0)
+        rate = look(world, fast).rows_done / (time.monotonic() - began)
+        wait_for(world, fast, lambda found: found.state.has_ended)
+        print(
+            json.dumps(
+                {
+                    "readers_p99_ms_paused": round(before, 2),
+                    "readers_p99_ms_moving": round(during, 2),
+                    "ratio": round(during / before, 3),
+                    "calls": len(attempts),
+                    "rows_per_s_unthrottled": round(rate),
+                    "transit_rewraps_per_s": round(alone),
+                }
+            )
+        )
+        assert during <= 1.25 * before
