@@ -25,8 +25,8 @@ BACKUP_KINDS = ("pdvault", "declared", "archive")
 
 _VERSION = 1
 _DOMAIN = b"pdvault/ledger/v1\x00"
-_TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
 _TIME_FORM = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
+_VERSION_FORM = re.compile(r"[1-9][0-9]{0,8}")
 _HEX_32 = re.compile(r"[0-9a-f]{32}")
 _HEX_64 = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -261,7 +261,7 @@ def _uuid(value: object) -> UUID:
 
 
 def _count(value: object) -> int:
-    return int(_text(value, re.compile(r"[1-9][0-9]{0,8}")))
+    return int(_text(value, _VERSION_FORM))
 
 
 def _whole(value: object) -> int:
@@ -271,9 +271,9 @@ def _whole(value: object) -> int:
 
 
 def _time_text(value: dt.datetime) -> str:
-    return value.astimezone(dt.UTC).strftime(_TIME)
+    naive = value.astimezone(dt.UTC).replace(tzinfo=None)
+    return naive.isoformat(timespec="microseconds") + "Z"
 
 
 def _time(value: object) -> dt.datetime:
-    text = _text(value, _TIME_FORM)
-    return dt.datetime.strptime(text, _TIME).replace(tzinfo=dt.UTC)
+    return dt.datetime.fromisoformat(_text(value, _TIME_FORM))
