@@ -70,8 +70,8 @@ BACKUP_COMMANDS = (
             JSON,
         ),
         example=(
-            "pdvault backup --config pdvault.toml --owner-url-file owner.url --keep-days 35 \\\n"
-            "  --out /backup/pdvault-$(date +%F).pdb"
+            "pdvault backup make --config pdvault.toml --owner-url-file owner.url \\\n"
+            "  --keep-days 35 --out /backup/pdvault-$(date +%F).pdb"
         ),
         run="vault.cli.backup:make",
     ),
