@@ -66,6 +66,10 @@ class EntryAct:
     digest: bytes
     is_dry_run: bool = False
 
+    def __str__(self) -> str:
+        marks = ":dry_run" if self.is_dry_run else ""
+        return f"{self.request_id.hex}:{self.digest.hex()}{marks}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:

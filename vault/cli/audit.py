@@ -124,6 +124,7 @@ def _show_entry(entry: Entry) -> None:
             ("rpc", entry.rpc),
             ("purpose", entry.purpose or "none"),
             *([("case", entry.case)] if entry.case else []),
+            *([("act request", entry.act)] if entry.act else []),
             ("subject", entry.subject_id or "none"),
             ("verdict", verdict_words(entry.verdict, entry.reason)),
             *([("field at fault", entry.field)] if entry.field else []),

@@ -42,4 +42,5 @@ def client_entry(entry: signed.Entry, data: bytes) -> Entry:
         span_id=entry.span_id.hex(),
         entry=data,
         leaf_hash=signed.leaf_hash(data),
+        act="" if entry.act is None else str(entry.act),
     )

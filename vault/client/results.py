@@ -160,6 +160,7 @@ class Entry:
     span_id: str
     entry: bytes = dataclasses.field(repr=False)
     leaf_hash: bytes = dataclasses.field(repr=False)
+    act: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,6 +280,7 @@ def read_entry(entry: audit_pb2.AuditEntry) -> Entry:
         span_id=entry.span_id,
         entry=entry.entry,
         leaf_hash=entry.leaf_hash,
+        act=entry.act,
     )
 
 

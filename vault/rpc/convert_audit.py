@@ -276,6 +276,7 @@ def entry_message(listed: ListedEntry) -> audit_pb2.AuditEntry:
         roles=entry.roles,
         purpose=entry.purpose,
         case=entry.case,
+        act="" if entry.act is None else str(entry.act),
         subject_id=entry.subject_id.hex if entry.subject_id else "",
         verdict=_number(entry.verdict),
         reason=_number(entry.reason),

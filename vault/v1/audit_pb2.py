@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from vault.v1 import types_pb2 as vault_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14vault/v1/audit.proto\x12\x08vault.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x14vault/v1/types.proto\"\x9a\x03\n\x12ListEntriesRequest\x12\x13\n\x0bsubject_ref\x18\x01 \x01(\t\x12\x12\n\nsubject_id\x18\x02 \x01(\t\x12\x0e\n\x06\x63\x61ller\x18\x03 \x01(\t\x12\x0f\n\x07purpose\x18\x04 \x01(\t\x12\"\n\x07verdict\x18\x05 \x01(\x0e\x32\x11.vault.v1.Verdict\x12\x10\n\x08trace_id\x18\x06 \x01(\t\x12(\n\x04\x66rom\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpage_size\x18\t \x01(\x05\x12\x12\n\npage_token\x18\n \x01(\t\x12\x12\n\nfield_type\x18\x0b \x01(\t\x12\x1c\n\x04view\x18\x0c \x01(\x0e\x32\x0e.vault.v1.View\x12\x0e\n\x06policy\x18\r \x01(\t\x12\x15\n\rbundle_digest\x18\x0e \x01(\t\x12\x0c\n\x04\x63\x61se\x18\x0f \x01(\t\x12\x0f\n\x07\x63\x61se_id\x18\x10 \x01(\t\x12\x10\n\x08\x65ntry_id\x18\x11 \x01(\t\"f\n\x13ListEntriesResponse\x12%\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x14.vault.v1.AuditEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x0f\n\x07\x63\x61ll_id\x18\x03 \x01(\t\"\xb5\x03\n\nAuditEntry\x12\x10\n\x08\x65ntry_id\x18\x01 \x01(\t\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x63\x61ll_id\x18\x03 \x01(\t\x12\x0e\n\x06tenant\x18\x04 \x01(\t\x12\x0b\n\x03rpc\x18\x05 \x01(\t\x12\x0e\n\x06\x63\x61ller\x18\x06 \x01(\t\x12\x16\n\x0e\x61uthentication\x18\x07 \x01(\t\x12\r\n\x05roles\x18\x08 \x03(\t\x12\x0f\n\x07purpose\x18\t \x01(\t\x12\x12\n\nsubject_id\x18\n \x01(\t\x12\"\n\x07verdict\x18\x0b \x01(\x0e\x32\x11.vault.v1.Verdict\x12 \n\x06reason\x18\x0c \x01(\x0e\x32\x10.vault.v1.Reason\x12\r\n\x05\x66ield\x18\r \x01(\t\x12\"\n\x05items\x18\x0e \x03(\x0b\x32\x13.vault.v1.AuditItem\x12\x15\n\rbundle_digest\x18\x0f \x01(\t\x12\x10\n\x08trace_id\x18\x10 \x01(\t\x12\x0f\n\x07span_id\x18\x11 \x01(\t\x12\r\n\x05\x65ntry\x18\x12 \x01(\x0c\x12\x11\n\tleaf_hash\x18\x13 \x01(\x0c\x12\x0c\n\x04\x63\x61se\x18\x14 \x01(\t\"\xd0\x01\n\tAuditItem\x12\x14\n\x0ctoken_digest\x18\x01 \x01(\t\x12\x12\n\nfield_type\x18\x02 \x01(\t\x12#\n\x0bwanted_view\x18\x03 \x01(\x0e\x32\x0e.vault.v1.View\x12\x1c\n\x04view\x18\x04 \x01(\x0e\x32\x0e.vault.v1.View\x12\"\n\x07verdict\x18\x05 \x01(\x0e\x32\x11.vault.v1.Verdict\x12 \n\x06reason\x18\x06 \x01(\x0e\x32\x10.vault.v1.Reason\x12\x10\n\x08policies\x18\x07 \x03(\t\"B\n\x12TailEntriesRequest\x12,\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x1c.vault.v1.ListEntriesRequest\":\n\x13TailEntriesResponse\x12#\n\x05\x65ntry\x18\x01 \x01(\x0b\x32\x14.vault.v1.AuditEntry\"\x85\x01\n\x0fGetStatsRequest\x12(\n\x04\x66rom\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x63\x61se\x18\x03 \x01(\t\x12\x0f\n\x07\x63\x61se_id\x18\x04 \x01(\t\"J\n\x10GetStatsResponse\x12%\n\x06\x63ounts\x18\x01 \x03(\x0b\x32\x15.vault.v1.AccessCount\x12\x0f\n\x07\x63\x61ll_id\x18\x02 \x01(\t\"\x9a\x01\n\x0b\x41\x63\x63\x65ssCount\x12(\n\x04hour\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0b\n\x03rpc\x18\x02 \x01(\t\x12\x0e\n\x06\x63\x61ller\x18\x03 \x01(\t\x12\x0f\n\x07purpose\x18\x04 \x01(\t\x12\"\n\x07verdict\x18\x05 \x01(\x0e\x32\x11.vault.v1.Verdict\x12\x0f\n\x07\x65ntries\x18\x06 \x01(\x03\"(\n\x14GetCheckpointRequest\x12\x10\n\x08min_size\x18\x01 \x01(\x03\"R\n\x15GetCheckpointResponse\x12(\n\ncheckpoint\x18\x01 \x01(\x0b\x32\x14.vault.v1.Checkpoint\x12\x0f\n\x07\x63\x61ll_id\x18\x02 \x01(\t\"\x90\x01\n\nCheckpoint\x12\x0c\n\x04note\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x03\x12\x0c\n\x04root\x18\x03 \x01(\x0c\x12-\n\tsigned_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cverifier_key\x18\x05 \x01(\t\x12\x13\n\x0bsuccessions\x18\x06 \x03(\t\"=\n\x15ProveInclusionRequest\x12\x11\n\tentry_ids\x18\x01 \x03(\t\x12\x11\n\ttree_size\x18\x02 \x01(\x03\"}\n\x16ProveInclusionResponse\x12(\n\x06proofs\x18\x01 \x03(\x0b\x32\x18.vault.v1.InclusionProof\x12(\n\ncheckpoint\x18\x02 \x01(\x0b\x32\x14.vault.v1.Checkpoint\x12\x0f\n\x07\x63\x61ll_id\x18\x03 \x01(\t\"l\n\x0eInclusionProof\x12\x10\n\x08\x65ntry_id\x18\x01 \x01(\t\x12\x13\n\x0bis_included\x18\x02 \x01(\x08\x12\x12\n\nleaf_index\x18\x03 \x01(\x03\x12\x11\n\tleaf_hash\x18\x04 \x01(\x0c\x12\x0c\n\x04path\x18\x05 \x03(\x0c\"B\n\x17ProveConsistencyRequest\x12\x12\n\nfirst_size\x18\x01 \x01(\x03\x12\x13\n\x0bsecond_size\x18\x02 \x01(\x03\"\x8c\x01\n\x18ProveConsistencyResponse\x12\x12\n\nfirst_size\x18\x01 \x01(\x03\x12\x13\n\x0bsecond_size\x18\x02 \x01(\x03\x12\x0c\n\x04path\x18\x03 \x03(\x0c\x12(\n\ncheckpoint\x18\x04 \x01(\x0b\x32\x14.vault.v1.Checkpoint\x12\x0f\n\x07\x63\x61ll_id\x18\x05 \x01(\t\"X\n\x14\x45xportEntriesRequest\x12\x12\n\nfrom_index\x18\x01 \x01(\x03\x12\x13\n\x0buntil_index\x18\x02 \x01(\x03\x12\x17\n\x0f\x63heckpoint_size\x18\x03 \x01(\x03\"\xb2\x01\n\x15\x45xportEntriesResponse\x12(\n\ncheckpoint\x18\x01 \x01(\x0b\x32\x14.vault.v1.Checkpoint\x12\x0c\n\x04\x65\x64ge\x18\x02 \x03(\x0c\x12$\n\x04tile\x18\x03 \x01(\x0b\x32\x16.vault.v1.ExportedTile\x12\x13\n\x0b\x66irst_index\x18\x04 \x01(\x03\x12&\n\x06leaves\x18\x05 \x03(\x0b\x32\x16.vault.v1.ExportedLeaf\"<\n\x0c\x45xportedTile\x12\r\n\x05level\x18\x01 \x01(\x05\x12\r\n\x05index\x18\x02 \x01(\x03\x12\x0e\n\x06hashes\x18\x03 \x01(\x0c\"E\n\x0c\x45xportedLeaf\x12\r\n\x05\x65ntry\x18\x01 \x01(\x0c\x12\x11\n\tleaf_hash\x18\x02 \x01(\x0c\x12\x13\n\x0bis_archived\x18\x03 \x01(\x08\x32\xc1\x04\n\x0c\x41uditService\x12J\n\x0bListEntries\x12\x1c.vault.v1.ListEntriesRequest\x1a\x1d.vault.v1.ListEntriesResponse\x12L\n\x0bTailEntries\x12\x1c.vault.v1.TailEntriesRequest\x1a\x1d.vault.v1.TailEntriesResponse0\x01\x12\x41\n\x08GetStats\x12\x19.vault.v1.GetStatsRequest\x1a\x1a.vault.v1.GetStatsResponse\x12P\n\rGetCheckpoint\x12\x1e.vault.v1.GetCheckpointRequest\x1a\x1f.vault.v1.GetCheckpointResponse\x12S\n\x0eProveInclusion\x12\x1f.vault.v1.ProveInclusionRequest\x1a .vault.v1.ProveInclusionResponse\x12Y\n\x10ProveConsistency\x12!.vault.v1.ProveConsistencyRequest\x1a\".vault.v1.ProveConsistencyResponse\x12R\n\rExportEntries\x12\x1e.vault.v1.ExportEntriesRequest\x1a\x1f.vault.v1.ExportEntriesResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14vault/v1/audit.proto\x12\x08vault.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x14vault/v1/types.proto\"\x9a\x03\n\x12ListEntriesRequest\x12\x13\n\x0bsubject_ref\x18\x01 \x01(\t\x12\x12\n\nsubject_id\x18\x02 \x01(\t\x12\x0e\n\x06\x63\x61ller\x18\x03 \x01(\t\x12\x0f\n\x07purpose\x18\x04 \x01(\t\x12\"\n\x07verdict\x18\x05 \x01(\x0e\x32\x11.vault.v1.Verdict\x12\x10\n\x08trace_id\x18\x06 \x01(\t\x12(\n\x04\x66rom\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpage_size\x18\t \x01(\x05\x12\x12\n\npage_token\x18\n \x01(\t\x12\x12\n\nfield_type\x18\x0b \x01(\t\x12\x1c\n\x04view\x18\x0c \x01(\x0e\x32\x0e.vault.v1.View\x12\x0e\n\x06policy\x18\r \x01(\t\x12\x15\n\rbundle_digest\x18\x0e \x01(\t\x12\x0c\n\x04\x63\x61se\x18\x0f \x01(\t\x12\x0f\n\x07\x63\x61se_id\x18\x10 \x01(\t\x12\x10\n\x08\x65ntry_id\x18\x11 \x01(\t\"f\n\x13ListEntriesResponse\x12%\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x14.vault.v1.AuditEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x0f\n\x07\x63\x61ll_id\x18\x03 \x01(\t\"\xc2\x03\n\nAuditEntry\x12\x10\n\x08\x65ntry_id\x18\x01 \x01(\t\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x63\x61ll_id\x18\x03 \x01(\t\x12\x0e\n\x06tenant\x18\x04 \x01(\t\x12\x0b\n\x03rpc\x18\x05 \x01(\t\x12\x0e\n\x06\x63\x61ller\x18\x06 \x01(\t\x12\x16\n\x0e\x61uthentication\x18\x07 \x01(\t\x12\r\n\x05roles\x18\x08 \x03(\t\x12\x0f\n\x07purpose\x18\t \x01(\t\x12\x12\n\nsubject_id\x18\n \x01(\t\x12\"\n\x07verdict\x18\x0b \x01(\x0e\x32\x11.vault.v1.Verdict\x12 \n\x06reason\x18\x0c \x01(\x0e\x32\x10.vault.v1.Reason\x12\r\n\x05\x66ield\x18\r \x01(\t\x12\"\n\x05items\x18\x0e \x03(\x0b\x32\x13.vault.v1.AuditItem\x12\x15\n\rbundle_digest\x18\x0f \x01(\t\x12\x10\n\x08trace_id\x18\x10 \x01(\t\x12\x0f\n\x07span_id\x18\x11 \x01(\t\x12\r\n\x05\x65ntry\x18\x12 \x01(\x0c\x12\x11\n\tleaf_hash\x18\x13 \x01(\x0c\x12\x0c\n\x04\x63\x61se\x18\x14 \x01(\t\x12\x0b\n\x03\x61\x63t\x18\x15 \x01(\t\"\xd0\x01\n\tAuditItem\x12\x14\n\x0ctoken_digest\x18\x01 \x01(\t\x12\x12\n\nfield_type\x18\x02 \x01(\t\x12#\n\x0bwanted_view\x18\x03 \x01(\x0e\x32\x0e.vault.v1.View\x12\x1c\n\x04view\x18\x04 \x01(\x0e\x32\x0e.vault.v1.View\x12\"\n\x07verdict\x18\x05 \x01(\x0e\x32\x11.vault.v1.Verdict\x12 \n\x06reason\x18\x06 \x01(\x0e\x32\x10.vault.v1.Reason\x12\x10\n\x08policies\x18\x07 \x03(\t\"B\n\x12TailEntriesRequest\x12,\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x1c.vault.v1.ListEntriesRequest\":\n\x13TailEntriesResponse\x12#\n\x05\x65ntry\x18\x01 \x01(\x0b\x32\x14.vault.v1.AuditEntry\"\x85\x01\n\x0fGetStatsRequest\x12(\n\x04\x66rom\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x63\x61se\x18\x03 \x01(\t\x12\x0f\n\x07\x63\x61se_id\x18\x04 \x01(\t\"J\n\x10GetStatsResponse\x12%\n\x06\x63ounts\x18\x01 \x03(\x0b\x32\x15.vault.v1.AccessCount\x12\x0f\n\x07\x63\x61ll_id\x18\x02 \x01(\t\"\x9a\x01\n\x0b\x41\x63\x63\x65ssCount\x12(\n\x04hour\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0b\n\x03rpc\x18\x02 \x01(\t\x12\x0e\n\x06\x63\x61ller\x18\x03 \x01(\t\x12\x0f\n\x07purpose\x18\x04 \x01(\t\x12\"\n\x07verdict\x18\x05 \x01(\x0e\x32\x11.vault.v1.Verdict\x12\x0f\n\x07\x65ntries\x18\x06 \x01(\x03\"(\n\x14GetCheckpointRequest\x12\x10\n\x08min_size\x18\x01 \x01(\x03\"R\n\x15GetCheckpointResponse\x12(\n\ncheckpoint\x18\x01 \x01(\x0b\x32\x14.vault.v1.Checkpoint\x12\x0f\n\x07\x63\x61ll_id\x18\x02 \x01(\t\"\x90\x01\n\nCheckpoint\x12\x0c\n\x04note\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x03\x12\x0c\n\x04root\x18\x03 \x01(\x0c\x12-\n\tsigned_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cverifier_key\x18\x05 \x01(\t\x12\x13\n\x0bsuccessions\x18\x06 \x03(\t\"=\n\x15ProveInclusionRequest\x12\x11\n\tentry_ids\x18\x01 \x03(\t\x12\x11\n\ttree_size\x18\x02 \x01(\x03\"}\n\x16ProveInclusionResponse\x12(\n\x06proofs\x18\x01 \x03(\x0b\x32\x18.vault.v1.InclusionProof\x12(\n\ncheckpoint\x18\x02 \x01(\x0b\x32\x14.vault.v1.Checkpoint\x12\x0f\n\x07\x63\x61ll_id\x18\x03 \x01(\t\"l\n\x0eInclusionProof\x12\x10\n\x08\x65ntry_id\x18\x01 \x01(\t\x12\x13\n\x0bis_included\x18\x02 \x01(\x08\x12\x12\n\nleaf_index\x18\x03 \x01(\x03\x12\x11\n\tleaf_hash\x18\x04 \x01(\x0c\x12\x0c\n\x04path\x18\x05 \x03(\x0c\"B\n\x17ProveConsistencyRequest\x12\x12\n\nfirst_size\x18\x01 \x01(\x03\x12\x13\n\x0bsecond_size\x18\x02 \x01(\x03\"\x8c\x01\n\x18ProveConsistencyResponse\x12\x12\n\nfirst_size\x18\x01 \x01(\x03\x12\x13\n\x0bsecond_size\x18\x02 \x01(\x03\x12\x0c\n\x04path\x18\x03 \x03(\x0c\x12(\n\ncheckpoint\x18\x04 \x01(\x0b\x32\x14.vault.v1.Checkpoint\x12\x0f\n\x07\x63\x61ll_id\x18\x05 \x01(\t\"X\n\x14\x45xportEntriesRequest\x12\x12\n\nfrom_index\x18\x01 \x01(\x03\x12\x13\n\x0buntil_index\x18\x02 \x01(\x03\x12\x17\n\x0f\x63heckpoint_size\x18\x03 \x01(\x03\"\xb2\x01\n\x15\x45xportEntriesResponse\x12(\n\ncheckpoint\x18\x01 \x01(\x0b\x32\x14.vault.v1.Checkpoint\x12\x0c\n\x04\x65\x64ge\x18\x02 \x03(\x0c\x12$\n\x04tile\x18\x03 \x01(\x0b\x32\x16.vault.v1.ExportedTile\x12\x13\n\x0b\x66irst_index\x18\x04 \x01(\x03\x12&\n\x06leaves\x18\x05 \x03(\x0b\x32\x16.vault.v1.ExportedLeaf\"<\n\x0c\x45xportedTile\x12\r\n\x05level\x18\x01 \x01(\x05\x12\r\n\x05index\x18\x02 \x01(\x03\x12\x0e\n\x06hashes\x18\x03 \x01(\x0c\"E\n\x0c\x45xportedLeaf\x12\r\n\x05\x65ntry\x18\x01 \x01(\x0c\x12\x11\n\tleaf_hash\x18\x02 \x01(\x0c\x12\x13\n\x0bis_archived\x18\x03 \x01(\x08\x32\xc1\x04\n\x0c\x41uditService\x12J\n\x0bListEntries\x12\x1c.vault.v1.ListEntriesRequest\x1a\x1d.vault.v1.ListEntriesResponse\x12L\n\x0bTailEntries\x12\x1c.vault.v1.TailEntriesRequest\x1a\x1d.vault.v1.TailEntriesResponse0\x01\x12\x41\n\x08GetStats\x12\x19.vault.v1.GetStatsRequest\x1a\x1a.vault.v1.GetStatsResponse\x12P\n\rGetCheckpoint\x12\x1e.vault.v1.GetCheckpointRequest\x1a\x1f.vault.v1.GetCheckpointResponse\x12S\n\x0eProveInclusion\x12\x1f.vault.v1.ProveInclusionRequest\x1a .vault.v1.ProveInclusionResponse\x12Y\n\x10ProveConsistency\x12!.vault.v1.ProveConsistencyRequest\x1a\".vault.v1.ProveConsistencyResponse\x12R\n\rExportEntries\x12\x1e.vault.v1.ExportEntriesRequest\x1a\x1f.vault.v1.ExportEntriesResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,43 +38,43 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTENTRIESRESPONSE']._serialized_start=502
   _globals['_LISTENTRIESRESPONSE']._serialized_end=604
   _globals['_AUDITENTRY']._serialized_start=607
-  _globals['_AUDITENTRY']._serialized_end=1044
-  _globals['_AUDITITEM']._serialized_start=1047
-  _globals['_AUDITITEM']._serialized_end=1255
-  _globals['_TAILENTRIESREQUEST']._serialized_start=1257
-  _globals['_TAILENTRIESREQUEST']._serialized_end=1323
-  _globals['_TAILENTRIESRESPONSE']._serialized_start=1325
-  _globals['_TAILENTRIESRESPONSE']._serialized_end=1383
-  _globals['_GETSTATSREQUEST']._serialized_start=1386
-  _globals['_GETSTATSREQUEST']._serialized_end=1519
-  _globals['_GETSTATSRESPONSE']._serialized_start=1521
-  _globals['_GETSTATSRESPONSE']._serialized_end=1595
-  _globals['_ACCESSCOUNT']._serialized_start=1598
-  _globals['_ACCESSCOUNT']._serialized_end=1752
-  _globals['_GETCHECKPOINTREQUEST']._serialized_start=1754
-  _globals['_GETCHECKPOINTREQUEST']._serialized_end=1794
-  _globals['_GETCHECKPOINTRESPONSE']._serialized_start=1796
-  _globals['_GETCHECKPOINTRESPONSE']._serialized_end=1878
-  _globals['_CHECKPOINT']._serialized_start=1881
-  _globals['_CHECKPOINT']._serialized_end=2025
-  _globals['_PROVEINCLUSIONREQUEST']._serialized_start=2027
-  _globals['_PROVEINCLUSIONREQUEST']._serialized_end=2088
-  _globals['_PROVEINCLUSIONRESPONSE']._serialized_start=2090
-  _globals['_PROVEINCLUSIONRESPONSE']._serialized_end=2215
-  _globals['_INCLUSIONPROOF']._serialized_start=2217
-  _globals['_INCLUSIONPROOF']._serialized_end=2325
-  _globals['_PROVECONSISTENCYREQUEST']._serialized_start=2327
-  _globals['_PROVECONSISTENCYREQUEST']._serialized_end=2393
-  _globals['_PROVECONSISTENCYRESPONSE']._serialized_start=2396
-  _globals['_PROVECONSISTENCYRESPONSE']._serialized_end=2536
-  _globals['_EXPORTENTRIESREQUEST']._serialized_start=2538
-  _globals['_EXPORTENTRIESREQUEST']._serialized_end=2626
-  _globals['_EXPORTENTRIESRESPONSE']._serialized_start=2629
-  _globals['_EXPORTENTRIESRESPONSE']._serialized_end=2807
-  _globals['_EXPORTEDTILE']._serialized_start=2809
-  _globals['_EXPORTEDTILE']._serialized_end=2869
-  _globals['_EXPORTEDLEAF']._serialized_start=2871
-  _globals['_EXPORTEDLEAF']._serialized_end=2940
-  _globals['_AUDITSERVICE']._serialized_start=2943
-  _globals['_AUDITSERVICE']._serialized_end=3520
+  _globals['_AUDITENTRY']._serialized_end=1057
+  _globals['_AUDITITEM']._serialized_start=1060
+  _globals['_AUDITITEM']._serialized_end=1268
+  _globals['_TAILENTRIESREQUEST']._serialized_start=1270
+  _globals['_TAILENTRIESREQUEST']._serialized_end=1336
+  _globals['_TAILENTRIESRESPONSE']._serialized_start=1338
+  _globals['_TAILENTRIESRESPONSE']._serialized_end=1396
+  _globals['_GETSTATSREQUEST']._serialized_start=1399
+  _globals['_GETSTATSREQUEST']._serialized_end=1532
+  _globals['_GETSTATSRESPONSE']._serialized_start=1534
+  _globals['_GETSTATSRESPONSE']._serialized_end=1608
+  _globals['_ACCESSCOUNT']._serialized_start=1611
+  _globals['_ACCESSCOUNT']._serialized_end=1765
+  _globals['_GETCHECKPOINTREQUEST']._serialized_start=1767
+  _globals['_GETCHECKPOINTREQUEST']._serialized_end=1807
+  _globals['_GETCHECKPOINTRESPONSE']._serialized_start=1809
+  _globals['_GETCHECKPOINTRESPONSE']._serialized_end=1891
+  _globals['_CHECKPOINT']._serialized_start=1894
+  _globals['_CHECKPOINT']._serialized_end=2038
+  _globals['_PROVEINCLUSIONREQUEST']._serialized_start=2040
+  _globals['_PROVEINCLUSIONREQUEST']._serialized_end=2101
+  _globals['_PROVEINCLUSIONRESPONSE']._serialized_start=2103
+  _globals['_PROVEINCLUSIONRESPONSE']._serialized_end=2228
+  _globals['_INCLUSIONPROOF']._serialized_start=2230
+  _globals['_INCLUSIONPROOF']._serialized_end=2338
+  _globals['_PROVECONSISTENCYREQUEST']._serialized_start=2340
+  _globals['_PROVECONSISTENCYREQUEST']._serialized_end=2406
+  _globals['_PROVECONSISTENCYRESPONSE']._serialized_start=2409
+  _globals['_PROVECONSISTENCYRESPONSE']._serialized_end=2549
+  _globals['_EXPORTENTRIESREQUEST']._serialized_start=2551
+  _globals['_EXPORTENTRIESREQUEST']._serialized_end=2639
+  _globals['_EXPORTENTRIESRESPONSE']._serialized_start=2642
+  _globals['_EXPORTENTRIESRESPONSE']._serialized_end=2820
+  _globals['_EXPORTEDTILE']._serialized_start=2822
+  _globals['_EXPORTEDTILE']._serialized_end=2882
+  _globals['_EXPORTEDLEAF']._serialized_start=2884
+  _globals['_EXPORTEDLEAF']._serialized_end=2953
+  _globals['_AUDITSERVICE']._serialized_start=2956
+  _globals['_AUDITSERVICE']._serialized_end=3533
 # @@protoc_insertion_point(module_scope)

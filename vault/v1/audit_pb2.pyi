@@ -58,7 +58,7 @@ class ListEntriesResponse(_message.Message):
     def __init__(self, entries: _Optional[_Iterable[_Union[AuditEntry, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., call_id: _Optional[str] = ...) -> None: ...
 
 class AuditEntry(_message.Message):
-    __slots__ = ("entry_id", "time", "call_id", "tenant", "rpc", "caller", "authentication", "roles", "purpose", "subject_id", "verdict", "reason", "field", "items", "bundle_digest", "trace_id", "span_id", "entry", "leaf_hash", "case")
+    __slots__ = ("entry_id", "time", "call_id", "tenant", "rpc", "caller", "authentication", "roles", "purpose", "subject_id", "verdict", "reason", "field", "items", "bundle_digest", "trace_id", "span_id", "entry", "leaf_hash", "case", "act")
     ENTRY_ID_FIELD_NUMBER: _ClassVar[int]
     TIME_FIELD_NUMBER: _ClassVar[int]
     CALL_ID_FIELD_NUMBER: _ClassVar[int]
@@ -79,6 +79,7 @@ class AuditEntry(_message.Message):
     ENTRY_FIELD_NUMBER: _ClassVar[int]
     LEAF_HASH_FIELD_NUMBER: _ClassVar[int]
     CASE_FIELD_NUMBER: _ClassVar[int]
+    ACT_FIELD_NUMBER: _ClassVar[int]
     entry_id: str
     time: _timestamp_pb2.Timestamp
     call_id: str
@@ -99,7 +100,8 @@ class AuditEntry(_message.Message):
     entry: bytes
     leaf_hash: bytes
     case: str
-    def __init__(self, entry_id: _Optional[str] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., call_id: _Optional[str] = ..., tenant: _Optional[str] = ..., rpc: _Optional[str] = ..., caller: _Optional[str] = ..., authentication: _Optional[str] = ..., roles: _Optional[_Iterable[str]] = ..., purpose: _Optional[str] = ..., subject_id: _Optional[str] = ..., verdict: _Optional[_Union[_types_pb2.Verdict, str]] = ..., reason: _Optional[_Union[_types_pb2.Reason, str]] = ..., field: _Optional[str] = ..., items: _Optional[_Iterable[_Union[AuditItem, _Mapping]]] = ..., bundle_digest: _Optional[str] = ..., trace_id: _Optional[str] = ..., span_id: _Optional[str] = ..., entry: _Optional[bytes] = ..., leaf_hash: _Optional[bytes] = ..., case: _Optional[str] = ...) -> None: ...
+    act: str
+    def __init__(self, entry_id: _Optional[str] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., call_id: _Optional[str] = ..., tenant: _Optional[str] = ..., rpc: _Optional[str] = ..., caller: _Optional[str] = ..., authentication: _Optional[str] = ..., roles: _Optional[_Iterable[str]] = ..., purpose: _Optional[str] = ..., subject_id: _Optional[str] = ..., verdict: _Optional[_Union[_types_pb2.Verdict, str]] = ..., reason: _Optional[_Union[_types_pb2.Reason, str]] = ..., field: _Optional[str] = ..., items: _Optional[_Iterable[_Union[AuditItem, _Mapping]]] = ..., bundle_digest: _Optional[str] = ..., trace_id: _Optional[str] = ..., span_id: _Optional[str] = ..., entry: _Optional[bytes] = ..., leaf_hash: _Optional[bytes] = ..., case: _Optional[str] = ..., act: _Optional[str] = ...) -> None: ...
 
 class AuditItem(_message.Message):
     __slots__ = ("token_digest", "field_type", "wanted_view", "view", "verdict", "reason", "policies")
