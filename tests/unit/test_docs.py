@@ -18,6 +18,7 @@ SECTIONS = {
     "vault/service/tokenize.py": "Tokenize",
     "vault/service/list_entries.py": "ListEntries",
     "vault/service/bundles.py": "ReloadBundle",
+    "vault/service/rotate.py": "RotateKey",
     "vault/service/erase.py": "EraseSubject",
 }
 
