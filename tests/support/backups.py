@@ -83,7 +83,8 @@ def moved_to(service: VaultService, urls: DatabaseUrls) -> Iterator[None]:
     eyes = service.database
     service.urls = urls
     try:
-        shutil.copyfile(ledger, service.ledger_file)
+        if service.ledger_file != ledger:
+            shutil.copyfile(ledger, service.ledger_file)
         service.ledger_file.chmod(0o600)
         service.database = DatabaseEyes(urls.owner)
         path = service.folder / "pdvault.toml"
