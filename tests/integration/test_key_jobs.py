@@ -24,7 +24,7 @@ from vault.service.root_keys import RootMover
 from vault.service.verify_roots import read_root_versions
 from vault.stage import Trip
 from vault.store.database import Database, PoolSettings
-from vault.store.jobs import JobStore
+from vault.store.jobs import JobStore, ScheduleLock
 from vault.store.keys import KeyStore
 from vault.store.migrate import migrate
 
@@ -511,5 +511,43 @@ def test_damage_is_found_by_reading_the_texts(urls: DatabaseUrls) -> None:
         found = await read_root_versions(world.rows, DEMO)
         assert (12_000, {1: 11_997}, 5) == (found.read, found.versions, found.unreadable)
         assert {1: 11_998, 9: 2} == await world.rows.rows_by_root_version(DEMO)
+
+    run(urls, test)
+
+
+def test_one_process_leads_the_schedule_and_another_takes_over(urls: DatabaseUrls) -> None:
+    async def test(world: World) -> None:
+        first, second = ScheduleLock(world.database), ScheduleLock(world.database)
+        for _ in range(3):
+            async with first.lead() as leads:
+                assert leads is not None
+                await leads.check()
+                async with second.lead() as follows:
+                    assert follows is None
+            async with second.lead() as leads:
+                assert leads is not None
+
+    run(urls, test)
+
+
+def test_leadership_ends_with_the_connection(urls: DatabaseUrls) -> None:
+    async def test(world: World) -> None:
+        lock = ScheduleLock(world.database)
+        connection = await asyncpg.connect(world.owner)
+
+        async def lead() -> None:
+            async with lock.lead() as leads:
+                assert leads is not None
+                await connection.execute(
+                    "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory'"
+                )
+                await asyncio.sleep(0.1)
+                await leads.check()
+
+        with pytest.raises(VaultError, match="DATABASE_UNAVAILABLE"):
+            await lead()
+        await connection.close()
+        async with lock.lead() as leads:
+            assert leads is not None
 
     run(urls, test)

@@ -275,10 +275,15 @@ class ScheduleLock:
             VaultError: DATABASE_UNAVAILABLE, also when the connection ends within the block.
         """
         async with self._database.connection() as connection:
-            if await connection.fetchval(QUERIES["lead_schedule"], _SCHEDULE_LOCK):
-                yield ScheduleLock.Leadership(connection)
-            else:
+            if not await connection.fetchval(QUERIES["lead_schedule"], _SCHEDULE_LOCK):
                 yield None
+                return
+            try:
+                yield ScheduleLock.Leadership(connection)
+            finally:
+                # The pool keeps the connection. One that is gone has lost the lock with it.
+                if not connection.is_closed():
+                    await connection.fetchval(QUERIES["unlead_schedule"], _SCHEDULE_LOCK)
 
     class Leadership:
         """Held until the block ends."""

@@ -93,6 +93,10 @@ select
 -- Leadership of the schedule, for as long as this very connection lives.
 select pg_try_advisory_lock($1);
 
+-- name: unlead_schedule
+-- Gives leadership up.
+select pg_advisory_unlock($1);
+
 -- name: still_leads_schedule
 -- Whether this very connection lives.
 select 1;
