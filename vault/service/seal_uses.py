@@ -83,7 +83,7 @@ class SealUses:
             self._reserves.add(key, blocks(wanted[key]) - wanted[key])
             if is_near_limit(uses):
                 self.alarms += 1
-                _log.warning("key.near_limit", subject=key[0].hex, count=uses)
+                _log.warning("key.near_limit", count=uses)
         return [_exhausted() if exhausted & seals.keys() else None for seals in calls]
 
 
