@@ -11,6 +11,7 @@ import yaml
 from tests.support.sources import ROOT
 from vault.telemetry import names
 from vault.telemetry.kinds import Code, Vocabulary
+from vault.telemetry.metric import Metric
 
 RULES = ROOT / "deploy" / "prometheus" / "pdvault.rules.yaml"
 COLLECTOR = ROOT / "deploy" / "otel" / "collector.example.yaml"
@@ -24,7 +25,7 @@ GROUPING = re.compile(r"\bby \(([^)]*)\)")
 RESOURCE = {"service_instance_id"}
 
 
-def prometheus_names(metric: names.Metric) -> set[str]:
+def prometheus_names(metric: Metric) -> set[str]:
     """What the translation from OTLP makes of a metric (OpenTelemetry, "Prometheus and
     OpenMetrics compatibility"): unit, then _total; a ratio for gauges only; {…} is left out.
     """

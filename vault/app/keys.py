@@ -37,7 +37,7 @@ from vault.store.jobs import JobStore, ScheduleLock
 from vault.store.keys import KeyStore
 from vault.store.relayer import LayerStore
 from vault.store.reseal import ResealStore
-from vault.telemetry import names
+from vault.telemetry import key_names
 from vault.telemetry.metrics import Metrics
 from vault.telemetry.trips import TripNotes
 
@@ -164,13 +164,13 @@ def _own_periods(path: Path) -> dict[str, dict[KeyKind, dt.timedelta]]:
 
 
 def _watch(metrics: Metrics, runner: JobRunner, schedule: Schedule) -> None:
-    metrics.watch(names.KEY_JOB_ROWS, runner.moved.copy)
-    metrics.watch(names.KEY_JOB_LEFT, schedule.left.copy)
-    metrics.watch(names.KEY_JOB_RATE, schedule.rates.copy)
-    metrics.watch(names.KEY_AGE, schedule.ages.copy)
-    metrics.watch(names.KEY_DUE, schedule.dues.copy)
-    metrics.watch(names.KEY_USES, schedule.uses.copy)
-    metrics.watch(names.KEY_ALARM, schedule.alarms.copy)
+    metrics.watch(key_names.KEY_JOB_ROWS, runner.moved.copy)
+    metrics.watch(key_names.KEY_JOB_LEFT, schedule.left.copy)
+    metrics.watch(key_names.KEY_JOB_RATE, schedule.rates.copy)
+    metrics.watch(key_names.KEY_AGE, schedule.ages.copy)
+    metrics.watch(key_names.KEY_DUE, schedule.dues.copy)
+    metrics.watch(key_names.KEY_USES, schedule.uses.copy)
+    metrics.watch(key_names.KEY_ALARM, schedule.alarms.copy)
 
 
 async def _stop(runner: JobRunner, task: "asyncio.Task[None]") -> None:

@@ -1,1 +1,1 @@
-"""What is computed about keys: jobs, shares of work, periods, limits. Pure: values in, values out."""
+"""What is computed about keys: jobs, shares of work, periods, limits.."""

@@ -139,7 +139,7 @@ def rotation_message(rotation: Rotation, call_id: uuid.UUID) -> keys_pb2.RotateK
 
 def status_message(key: KeyStatus) -> keys_pb2.KeyStatus:
     return keys_pb2.KeyStatus(
-        kind=keys_pb2.KeyKind.ValueType(key.kind.value),
+        kind=keys_pb2.KeyKind.Name(key.kind.value),
         name=key.name,
         version=key.version,
         version_made_at=_time(key.made_at),

@@ -28,11 +28,12 @@ from vault.errors import Reason
 from vault.model import Verdict
 from vault.telemetry import names
 from vault.telemetry.kinds import Vocabulary
+from vault.telemetry.metric import Metric
 from vault.telemetry.trace import CallTrace
 
 Labels = tuple[str | int, ...]
 Readings = Mapping[Labels, int | float]
-"""Labels in the order of `names.Metric.labels` -> value."""
+"""Labels in the order of `Metric.labels` -> value."""
 
 BOUNDS_S: Final = (
     0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.03, 0.05,
@@ -109,7 +110,7 @@ class Metrics:
             )
             create(metric.name, [self._reader(metric)], metric.unit, metric.meaning)
 
-    def watch(self, metric: names.Metric, read: Callable[[], Readings]) -> None:
+    def watch(self, metric: Metric, read: Callable[[], Readings]) -> None:
         """Registers where a metric's values come from.
 
         Args:
@@ -186,7 +187,7 @@ class Metrics:
     def _stage_seconds(self) -> Readings:
         return {labels: total * 1e-9 for labels, total in self._stage_ns.copy().items()}
 
-    def _reader(self, metric: names.Metric) -> Callable[[CallbackOptions], Iterable[Observation]]:
+    def _reader(self, metric: Metric) -> Callable[[CallbackOptions], Iterable[Observation]]:
         keys = [key for key, _ in metric.labels]
 
         def read(_options: CallbackOptions) -> Iterable[Observation]:
@@ -201,7 +202,7 @@ class Metrics:
 
         return read
 
-    def _admits(self, metric: names.Metric, labels: Labels) -> bool:
+    def _admits(self, metric: Metric, labels: Labels) -> bool:
         if len(labels) == len(metric.labels) and all(
             kind.admits(label, _NO_WORDS)
             for (_, kind), label in zip(metric.labels, labels, strict=True)

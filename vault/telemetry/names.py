@@ -4,12 +4,13 @@
 not here does not leave the process.
 """
 
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from vault.errors import Reason
 from vault.model import Verdict
+from vault.telemetry.key_names import KEY_ALARMS, KEY_KINDS, KEY_METRICS
 from vault.telemetry.kinds import Code, Count, HexId, Kind, Known, ListOf, Number, OperatorText
+from vault.telemetry.metric import Metric
 
 SCOPE: Final = "pdvault"
 
@@ -175,25 +176,6 @@ EXPORT_ATTRIBUTES: Final = (
 # --- Metrics -------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """One instrument.
-
-    Attributes:
-        name: dotted.
-        unit: UCUM.
-        form: "counter" only grows; "gauge" goes up and down; "histogram" has buckets.
-        meaning: one line.
-        labels: its attributes, in the order in which readings name them.
-    """
-
-    name: str
-    unit: str
-    form: Literal["counter", "gauge", "histogram"]
-    meaning: str
-    labels: tuple[tuple[str, Kind], ...] = ()
-
-
 _RPC = ("rpc", Code(RPCS))
 _STAGE = ("stage", Code(STAGES))
 _TRIP = ("trip", Code(TRIPS))
@@ -253,11 +235,6 @@ WITNESS_OUTCOMES: Final = frozenset(
     }
 )
 """`vault.audit.witness.Fault`, and success."""
-KEY_KINDS: Final = frozenset({"root", "index", "signing", "subject"})
-KEY_ALARMS: Final = frozenset({"overdue", "job_stuck", "job_failed", "near_limit", "schedule"})
-"""`vault.service.schedule.KeyAlarm`."""
-_KIND = ("kind", Code(KEY_KINDS))
-_TENANT = ("tenant", Known("tenants"))
 
 CALLS: Final = Metric(
     "pdvault.calls",
@@ -375,47 +352,6 @@ WITNESS_LAG: Final = Metric(
     "gauge",
     "how long published leaves have waited for a witnessed checkpoint; 0 when none do",
 )
-KEY_JOB_ROWS: Final = Metric(
-    "pdvault.key.job.rows",
-    "{row}",
-    "counter",
-    "rows that this process moved to another version of a key, or could not move",
-    (_TENANT, _KIND, ("outcome", Code(frozenset({"moved", "failed"})))),
-)
-KEY_JOB_LEFT: Final = Metric(
-    "pdvault.key.job.left", "{row}", "gauge", "rows that jobs have yet to move", (_TENANT, _KIND)
-)
-KEY_JOB_RATE: Final = Metric(
-    "pdvault.key.job.rate",
-    "{row}/s",
-    "gauge",
-    "rows a second that all processes move now",
-    (_TENANT, _KIND),
-)
-KEY_AGE: Final = Metric(
-    "pdvault.key.age", "s", "gauge", "age of a key's newest version", (_TENANT, _KIND)
-)
-KEY_DUE: Final = Metric(
-    "pdvault.key.due",
-    "s",
-    "gauge",
-    "time until a key's rotation is due; negative when it is overdue",
-    (_TENANT, _KIND),
-)
-KEY_USES: Final = Metric(
-    "pdvault.key.uses",
-    "{use}",
-    "gauge",
-    "the most seals that any subject's key was charged with; 2^32 is the end",
-    (_TENANT,),
-)
-KEY_ALARM: Final = Metric(
-    "pdvault.key.alarm",
-    "1",
-    "gauge",
-    "1 for each alarm about keys that is on",
-    (_TENANT, _KIND, ("alarm", Code(KEY_ALARMS))),
-)
 KEY_EVENTS_LISTENING: Final = Metric(
     "pdvault.key_events.listening",
     "1",
@@ -461,13 +397,7 @@ METRICS: Final = (
     KEY_EVENTS_LISTENING,
     KEY_EVENTS_LOSSES,
     LEDGER_AGREES,
-    KEY_JOB_ROWS,
-    KEY_JOB_LEFT,
-    KEY_JOB_RATE,
-    KEY_AGE,
-    KEY_DUE,
-    KEY_USES,
-    KEY_ALARM,
+    *KEY_METRICS,
 )
 
 # --- Fields of log lines -------------------------------------------------------------
