@@ -1,1 +1,1 @@
-"""What is computed about keys: jobs, shares of work, periods, limits.."""
+"""What is computed about keys: jobs, shares of work, periods, limits. Pure."""
