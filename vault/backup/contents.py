@@ -136,7 +136,7 @@ class Manifest:
                     "roots": tuple(Roots(**one) for one in members["roots"]),
                 }
             )
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise BackupError("the backup's manifest is of another form") from error
 
 
