@@ -21,7 +21,9 @@ from vault.store.ledger_file import LedgerFile
 from vault.store.restored import first_origin
 
 Progress = Callable[[str, int, int], None]
-"""Called with what is under way, how much of it is done, and how much there is."""
+"""Called with what is under way, how much of it is done, and how much there is, in bytes."""
+LOG_VERIFIED = "verified"
+"""What is under way while a log is derived anew: counted in entries."""
 
 
 def operator() -> str:

@@ -7,7 +7,7 @@ leaves give, and the root at the newest checkpoint's size is the one that the lo
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vault.app.backup_tools import Progress
+from vault.app.backup_tools import LOG_VERIFIED, Progress
 from vault.audit.alarms import TreeDamageError
 from vault.audit.checkpoint import open_checkpoint
 from vault.audit.growth import Growth, check_tiles
@@ -64,7 +64,7 @@ async def verify_log(
             await check_tiles(tree, growth.extend(rows))
             if growth.size == signed.size:
                 root = growth.root()
-            progress("of the log verified (entries, not MB)", growth.size, leaves)
+            progress(LOG_VERIFIED, growth.size, leaves)
     except TreeDamageError as error:
         return LogFound(False, f"damaged: {error}", origin, leaves)
     if root != signed.root:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from vault.app.backup_declare import declare_backup, declare_gone, list_backups
 from vault.app.backup_make import Made, make_backup
+from vault.app.backup_tools import LOG_VERIFIED
 from vault.cli.output import DONE, USAGE, CommandError, emit, emit_json, printable, say
 from vault.cli.progress import Progress
 from vault.clock import SystemClock
@@ -18,15 +19,16 @@ _MB = 1_000_000
 
 
 class BytesProgress:
-    """Megabytes done of those there are."""
+    """Megabytes done of those there are; of the log, entries."""
 
     def __init__(self) -> None:
         self._bars: dict[str, Progress] = {}
 
     def __call__(self, what: str, done: int, total: int) -> None:
+        unit, size = ("entries", 1) if what == LOG_VERIFIED else ("MB", _MB)
         if what not in self._bars:
-            self._bars[what] = Progress(f"MB {what}:")
-        self._bars[what](done // _MB, max(1, total // _MB))
+            self._bars[what] = Progress(f"{unit} {what}:")
+        self._bars[what](done // size, max(1, total // size))
 
     def end(self) -> None:
         for bar in self._bars.values():
