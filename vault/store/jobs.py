@@ -20,8 +20,9 @@ _LEASE_S = 10.0
 """How long a part stays with a process that says nothing: what a kill -9 costs."""
 _SCHEDULE_LOCK = 0x7064_7661_756C_7408
 """Advisory lock of the schedule: the bytes of `pdvault` and 8."""
-CONDUCT_S = 60.0
-"""How long a process may take to find out what a job's next phase is."""
+_CONDUCT_S = 15.0
+"""How long a process has to itself to find out what a job's next phase is. If it takes longer,
+another asks as well: what that does is repeatable, and one of them begins the phase."""
 
 
 class LeaseLostError(Exception):
@@ -221,7 +222,7 @@ class JobStore:
     async def conduct(self, owner: uuid.UUID, kinds: Collection[JobKind]) -> Job | None:
         """A job whose phase is over; until `enter`, `end` or `let_go` it is this process's."""
         async with self._database.connection() as connection:
-            row = await connection.fetchrow(QUERIES["conduct_job"], owner, CONDUCT_S, list(kinds))
+            row = await connection.fetchrow(QUERIES["conduct_job"], owner, _CONDUCT_S, list(kinds))
         return None if row is None else await self.find(TenantId(row["tenant"]), row["job_id"])
 
     async def enter(self, job: Job, phase: Phase, owner: uuid.UUID) -> bool:
