@@ -1,53 +1,23 @@
 """The records within a backup, and their one order; what is authentic may still be nonsense."""
 
 import dataclasses
-import datetime as dt
-import uuid
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.backup_manifest import MANIFEST
 from vault.app.restore import write_files
 from vault.backup.contents import (
     Data,
     File,
     Manifest,
-    Roots,
-    Table,
     TableEnd,
-    TransitKey,
     Writer,
     read_records,
 )
 from vault.backup.stream import BackupError
-
-NOW = dt.datetime(2026, 11, 21, 8, 30, tzinfo=dt.UTC)
-MANIFEST = Manifest(
-    backup_id=uuid.UUID(int=7),
-    pdvault="0.1.0",
-    made_by="root@vm",
-    taken_at=NOW,
-    keep_until=NOW + dt.timedelta(days=35),
-    postgres="18.6",
-    migrations=(("0001_pre_first_tables.sql", "ab"),),
-    tables=(
-        Table("tokens", "tokens", ("token",)),
-        Table("audit_entries_2026_11", "audit_entries", ("entry_id", "entry")),
-    ),
-    partitions=("audit_entries_2026_11",),
-    origin="pdvault.example/audit",
-    leaves=3,
-    checkpoint="note",
-    verifier_keys=("key",),
-    ledger_index=2,
-    ledger_hash="cd",
-    transit_mount="transit",
-    transit_namespace="",
-    transit_keys=(TransitKey("pdv-demo-shop", "aes256-gcm96", 2, 1),),
-    roots=(Roots("demo-shop", 1, 5),),
-)
 
 
 def records(manifest: Manifest = MANIFEST) -> list[bytes]:
