@@ -92,6 +92,7 @@ RPCS: Mapping[str, Rpc] = {
             getattr(keys_pb2, f"{name}Response"),
         )
         for name in (
+            "GetKeyStatus",
             "RotateKey",
             "ListJobs",
             "RequestAct",
