@@ -36,7 +36,7 @@ class CaseStore:
             for case in cases
         }
         async with self._database.connection() as connection:
-            return await settle(connection, "claim_case", claims)
+            return await settle(connection, QUERIES["claim_case"], claims)
 
 
 def _rows(case: NewCase) -> list[Row]:

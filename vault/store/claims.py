@@ -68,13 +68,13 @@ async def claim(
 
     Args:
         connection: in a transaction.
-        statement: the name of an insert that passes over conflicts and returns digest and tenant.
+        statement: an insert that passes over conflicts and returns digest and tenant.
         rows: of each claim.
     """
     # In order of digest, so that two processes that claim the same ones don't deadlock. One
     # statement a row, in one round trip: fast on PostgreSQL and on Citus alike.
     ordered = sorted((row for each in rows.values() for row in each), key=lambda row: row[:2])
-    found = await connection.fetchmany(QUERIES[statement], ordered)
+    found = await connection.fetchmany(statement, ordered)
     taken = {(row[0], row[1]) for row in found}
     won: set[Name] = set()
     torn: set[Name] = set()

@@ -185,7 +185,7 @@ async def _store(connection: asyncpg.Connection, trip: _Trip) -> bool:
             claims[call.write.key_digests, call.write.tenant] = call
     claimed = await claim(
         connection,
-        "claim_write",
+        QUERIES["claim_write"],
         {n: _rows(call.write) for n, call in claims.items() if call.write},
     )
     lost = [*second, *(call for name, call in claims.items() if name not in claimed.won)]

@@ -36,19 +36,19 @@ class Table(enum.Enum):
 
 
 _COUNT = {
-    Table.REFS: "count_refs_of_version",
-    Table.CASES: "count_cases_of_version",
-    Table.WRITES: "count_writes_of_version",
+    Table.REFS: QUERIES["count_refs_of_version"],
+    Table.CASES: QUERIES["count_cases_of_version"],
+    Table.WRITES: QUERIES["count_writes_of_version"],
 }
 _READ = {
-    Table.REFS: "refs_of_version",
-    Table.CASES: "cases_of_version",
-    Table.WRITES: "writes_of_version",
+    Table.REFS: QUERIES["refs_of_version"],
+    Table.CASES: QUERIES["cases_of_version"],
+    Table.WRITES: QUERIES["writes_of_version"],
 }
 _REMOVE = {
-    Table.REFS: "remove_refs",
-    Table.CASES: "remove_cases",
-    Table.WRITES: "remove_writes",
+    Table.REFS: QUERIES["remove_refs"],
+    Table.CASES: QUERIES["remove_cases"],
+    Table.WRITES: QUERIES["remove_writes"],
 }
 
 
@@ -109,10 +109,10 @@ class LayerStore:
         """Rows with digests of this version. Part by part, so that no statement takes long."""
         found = 0
         async with self._database.connection() as connection:
-            for name in _COUNT.values():
+            for statement in _COUNT.values():
                 for part in range(PARTS):
                     found += await connection.fetchval(
-                        QUERIES[name], tenant, version, first_digest(part), end_digest(part)
+                        statement, tenant, version, first_digest(part), end_digest(part)
                     )
         return found
 
@@ -146,7 +146,7 @@ class LayerStore:
         async with self._database.connection() as connection, connection.transaction():
             rows = await _read(connection, lease, place, version, limit)
             digests = [row[0] for row in rows]
-            await connection.execute(QUERIES[_REMOVE[place.table]], lease.tenant, version, digests)
+            await connection.execute(_REMOVE[place.table], lease.tenant, version, digests)
             following = _following(place, rows, limit, lease.part)
             is_last = following is None or following.table is Table.REPEATS
             cursor = (following or place).pack()
@@ -187,7 +187,7 @@ async def _read(
     connection: asyncpg.Connection, lease: Lease, place: Place, version: int, limit: int
 ) -> list[asyncpg.Record]:
     rows: list[asyncpg.Record] = await connection.fetch(
-        QUERIES[_READ[place.table]],
+        _READ[place.table],
         lease.tenant,
         version,
         place.after,

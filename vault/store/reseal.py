@@ -74,16 +74,16 @@ class ResealStore:
         self, lease: Lease, only: SubjectId | None, *, before: dt.datetime, limit: int
     ) -> dict[SubjectId, list[WrappedKeyRow]]:
         """The keys of the next subjects of a part whose newest key was made before a time."""
-        return await self._next(lease, only, "subjects_to_reseal", (limit, before))
+        return await self._next(lease, only, QUERIES["subjects_to_reseal"], (limit, before))
 
     async def keys_to_remove(
         self, lease: Lease, only: SubjectId | None, *, limit: int
     ) -> dict[SubjectId, list[WrappedKeyRow]]:
         """The keys of the next subjects of a part that have more than one."""
-        return await self._next(lease, only, "subjects_with_old_keys", (limit,))
+        return await self._next(lease, only, QUERIES["subjects_with_old_keys"], (limit,))
 
     async def _next(
-        self, lease: Lease, only: SubjectId | None, name: str, more: tuple[object, ...]
+        self, lease: Lease, only: SubjectId | None, statement: str, more: tuple[object, ...]
     ) -> dict[SubjectId, list[WrappedKeyRow]]:
         if lease.cursor:
             after = UUID(bytes=lease.cursor)
@@ -91,7 +91,7 @@ class ResealStore:
             after = UUID(int=max(0, first_id(lease.part).int - 1))
         async with self._database.connection() as connection:
             rows = await connection.fetch(
-                QUERIES[name], lease.tenant, after, last_id(lease.part), only, *more
+                statement, lease.tenant, after, last_id(lease.part), only, *more
             )
             subjects = [SubjectId(row["subject_id"]) for row in rows]
             keys = await connection.fetch(QUERIES["load_subject_keys"], subjects)

@@ -87,7 +87,7 @@ class ValueStore:
             async def copy(mine: frozenset[Name]) -> None:
                 await _copy_subjects(connection, [named[name] for name in mine])
 
-            return await settle(connection, "claim_subject_ref", claims, copy)
+            return await settle(connection, QUERIES["claim_subject_ref"], claims, copy)
 
     async def reserve_uses(
         self, wanted: Sequence[tuple[SubjectId, int, int]]
