@@ -4,13 +4,14 @@ Averages over the calls of a slice: the call, below it its stages, below these t
 that served them. A shared trip is drawn as long as it took, for each stage that waited for it.
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from html import escape
 from pathlib import Path
 from typing import Any
+
+from vault.telemetry.span_file import parse_line
 
 _WIDTH = 960
 _ROW = 22
@@ -93,10 +94,7 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
         return
     with path.open(encoding="utf-8") as lines:
         for line in lines:
-            try:
-                yield json.loads(line)
-            except ValueError:
-                continue  # the line that is just being written
+            yield from map(asdict, parse_line(line))  # none from one that is just being written
 
 
 def flame_svg(title: str, flames: Sequence[Flame]) -> str:

@@ -69,6 +69,10 @@ def builder(*, strict: bool = True) -> SpanBuilder:
     )
 
 
+def spans_of(source: SpanBuilder, record: CallTrace | TripTrace) -> list[ReadableSpan]:
+    return source.build(source.judge(record))
+
+
 def test_marks_become_children_that_follow_each_other():
     records: list[CallTrace | TripTrace] = []
     call = tracer(records).call(names.RPC_DETOKENIZE)  # starts at 10
@@ -78,7 +82,7 @@ def test_marks_become_children_that_follow_each_other():
     call.finish(13)
     assert [call] == records
 
-    root, decode, load = builder().build(call)
+    root, decode, load = spans_of(builder(), call)
 
     assert root.kind == SpanKind.SERVER
     assert root.status.status_code == StatusCode.UNSET
@@ -94,7 +98,7 @@ def test_marks_become_children_that_follow_each_other():
 def test_the_services_faults_are_errors(status: int, fault: bool):
     call = tracer([]).call(names.RPC_TOKENIZE)
     call.finish(status)
-    (root,) = builder().build(call)
+    (root,) = spans_of(builder(), call)
     assert fault == (root.status.status_code is StatusCode.ERROR)
 
 
@@ -110,12 +114,12 @@ def test_a_trip_of_many_calls_keeps_its_links_within_the_limit():
     calls = [source.call(names.RPC_DETOKENIZE) for _ in range(300)]
     trip = source.trip(names.TRIP_POSTGRES_LOAD, calls)
     trip.finish()
-    (span,) = builder().build(trip)
+    (span,) = spans_of(builder(), trip)
     assert len(span.links) == 128
     assert span.attributes[names.TRIP_CALLS] == 300
     assert all(len(call.links) == 1 for call in calls)
     calls[0].finish(0)
-    (root,) = builder().build(calls[0])
+    (root,) = spans_of(builder(), calls[0])
     assert [span.context.span_id] == [link.context.span_id for link in root.links]
 
 
@@ -125,9 +129,9 @@ def test_a_call_with_several_items_is_one_call_to_a_trip():
     call.mark("load")
     trip = source.trip(names.TRIP_POSTGRES_LOAD, [call, call])
     trip.finish()
-    (span,) = builder().build(trip)
+    (span,) = spans_of(builder(), trip)
     call.finish(0)
-    _, load = builder().build(call)
+    _, load = spans_of(builder(), call)
     assert load.context.span_id == span.parent.span_id
     assert span.attributes[names.TRIP_CALLS] == 1
 
@@ -154,7 +158,7 @@ GOOD_ATTRIBUTES = {
 def test_good_attributes_pass():
     call = tracer([]).call(names.RPC_DETOKENIZE)
     call.finish(0, GOOD_ATTRIBUTES)
-    (root,) = builder().build(call)
+    (root,) = spans_of(builder(), call)
     assert GOOD_ATTRIBUTES.items() <= root.attributes.items()
 
 
@@ -187,13 +191,13 @@ def test_canaries_do_not_pass(key: str, value: object):
     call = source.call(names.RPC_DETOKENIZE)
     call.finish(0, {key: value})
     source.trip(names.TRIP_TRANSIT_WRAP, [call]).finish(attributes={key: value})
-    spans = [span for record in records for span in loose.build(record)]
+    spans = [span for record in records for span in spans_of(loose, record)]
     assert loose.refused == 2
     text = repr(encode(spans, Pace())) + "".join(span.to_json() for span in spans)
     assert "13800138000" not in text
     assert CANARY not in text
     with pytest.raises(AttributeRefusedError) as caught:
-        builder().build(call)
+        spans_of(builder(), call)
     assert CANARY not in str(caught.value)
 
 
@@ -202,7 +206,7 @@ def test_unknown_names_do_not_pass():
     call = tracer([]).call(f"vault.v1.TokenService/{CANARY}")
     call.mark(CANARY)
     call.finish(0)
-    assert [span.name for span in loose.build(call)] == [names.RPC_OTHER] * 2
+    assert [span.name for span in spans_of(loose, call)] == [names.RPC_OTHER] * 2
     assert loose.refused == 2
 
 
@@ -216,7 +220,7 @@ def test_our_encoder_says_what_the_sdks_says():
     calls[0].finish(14, GOOD_ATTRIBUTES | {names.ITEMS: 0, names.POLICIES: ()})
     odd = {names.ITEMS: (1 << 63) - 1, names.ITEMS_ALLOWED: 128, names.ITEMS_FAILED: 127}
     calls[1].finish(0, odd | {names.ENTRY_IDS: ("a" * 32,) * 300})
-    spans = [span for record in records for span in builder().build(record)]
+    spans = [span for record in records for span in spans_of(builder(), record)]
     ours = ExportTraceServiceRequest.FromString(encode(spans, Pace()))
     for span in ours.resource_spans[0].scope_spans[0].spans:
         span.status.SetInParent()  # the SDK's writes an empty one
@@ -264,7 +268,7 @@ def write(path: Path, **more) -> list[CallTrace | TripTrace]:
         call.finish(0, GOOD_ATTRIBUTES)
     file = SpanFile(path, **more)
     for record in records:
-        file.export(builder().build(record))
+        file.write([builder().judge(record)])
     file.close()
     return records
 
@@ -320,10 +324,10 @@ def test_a_file_that_can_not_be_written_costs_counted_spans(tmp_path: Path):
     folder.rmdir()
     call = tracer([]).call(names.RPC_TOKENIZE)
     call.finish(0)
-    file.export(builder().build(call))
+    file.write([builder().judge(call)])
     assert file.dropped == {names.DROP_FILE: 1}
     folder.mkdir()
-    file.export(builder().build(call))
+    file.write([builder().judge(call)])
     file.close()
     assert len(read_spans(path, call.trace_id.hex())) == 1
 

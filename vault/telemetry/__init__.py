@@ -87,11 +87,9 @@ class Telemetry:
                 "service.instance.id": str(uuid.uuid4()),
             }
         )
-        # The file first: it is quick, and a slow collector must not hold it up.
         pace = Pace()
         all_sinks: list[Sink] = [*sinks]
-        if span_file is not None:
-            all_sinks.append(SpanFile(span_file, pace=pace))
+        file = None if span_file is None else SpanFile(span_file, pace=pace)
         all_readers = list(readers)
         self._channel: OtlpChannel | None = None
         self._exporter: OtlpMetrics | None = None
@@ -111,7 +109,9 @@ class Telemetry:
             strict=strict,
         )
         self.metrics = Metrics(resource=resource, readers=all_readers, strict=strict)
-        self._pipeline = SpanPipeline(self._builder, all_sinks, queue=span_queue, pace=pace)
+        self._pipeline = SpanPipeline(
+            self._builder, all_sinks, file=file, queue=span_queue, pace=pace
+        )
         self.tracer = Tracer(self._submit)
         self.metrics.watch(names.SPANS_DROPPED, self._pipeline.dropped)
         self.metrics.watch(names.ATTRIBUTES_DROPPED, self._refused)

@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from vault.telemetry import names
 from vault.telemetry.metrics import Labels
 from vault.telemetry.pace import Pace
-from vault.telemetry.spans import AttributeRefusedError, SpanBuilder
+from vault.telemetry.spans import AttributeRefusedError, Judged, SpanBuilder
 from vault.telemetry.trace import CallTrace, TripTrace
 
 CLOSE_S: Final = 2.0  # of the 5 s that all of telemetry has to end
@@ -36,12 +36,23 @@ class Sink(Protocol):
         ...
 
 
+class RecordSink(Protocol):
+    """Takes records as they are, for far less than spans cost. Otherwise as `Sink`."""
+
+    dropped: dict[str, int]
+
+    def write(self, records: Sequence[Judged], /) -> None: ...
+
+    def close(self, deadline: float, /) -> None: ...
+
+
 class SpanPipeline:
     """A bounded queue and the one thread that empties it.
 
     Args:
-        builder: turns records into spans.
-        sinks: who gets them, in this order; the quick ones first.
+        builder: judges records, and turns them into spans where a sink wants these.
+        sinks: who gets spans.
+        file: who gets records, before the sinks, as it is quick.
         queue: at most this many records wait.
         pace: the thread's, shared with the sinks.
     """
@@ -51,12 +62,15 @@ class SpanPipeline:
         builder: SpanBuilder,
         sinks: Sequence[Sink],
         *,
+        file: RecordSink | None = None,
         queue: int = 8192,
         pace: Pace | None = None,
     ) -> None:
         self._pace = pace or Pace()
         self._builder = builder
         self._sinks = tuple(sinks)
+        self._file = file
+        self._ends: tuple[Sink | RecordSink, ...] = (*(() if file is None else (file,)), *sinks)
         self._limit = queue
         self._queue: deque[CallTrace | TripTrace] = deque()
         self._refused_by_queue: dict[str, int] = {names.DROP_QUEUE_FULL: 0, names.DROP_CLOSED: 0}
@@ -74,13 +88,13 @@ class SpanPipeline:
             self._refused_by_queue[names.DROP_CLOSED] += _span_count(record)
         elif len(self._queue) >= self._limit:
             self._refused_by_queue[names.DROP_QUEUE_FULL] += _span_count(record)
-        elif self._sinks:
+        elif self._ends:
             self._queue.append(record)
 
     def dropped(self) -> dict[Labels, int]:
         """Spans that did not reach a reader, by cause, since the start."""
         total: dict[Labels, int] = {(names.DROP_FAULT,): self._lost}
-        for counts in (self._refused_by_queue, *(sink.dropped for sink in self._sinks)):
+        for counts in (self._refused_by_queue, *(end.dropped for end in self._ends)):
             for cause, count in counts.copy().items():
                 total[cause,] = total.get((cause,), 0) + count
         return total
@@ -109,27 +123,38 @@ class SpanPipeline:
         left = sum(_span_count(record) for record in self._queue)
         self._queue.clear()
         self._refused_by_queue[names.DROP_CLOSED] += left
-        for sink in self._sinks:
-            sink.close(self._deadline)
+        for end in self._ends:
+            end.close(self._deadline)
 
     def _pass_on(self) -> None:
         """Takes one batch from the queue to every sink."""
         self._pace.set_backlog(len(self._queue) / self._limit)
-        spans: list[ReadableSpan] = []
+        records: list[Judged] = []
         for _ in range(min(_BATCH, len(self._queue))):
             record = self._queue.popleft()
             try:
-                spans += self._builder.build(record)
+                records.append(self._builder.judge(record))
             except AttributeRefusedError as error:
                 self._fault = self._fault or error
                 self._lost += _span_count(record)
             except Exception:  # noqa: BLE001 - one odd record must not end the thread
                 self._lost += _span_count(record)
             self._pace.rest()
+        if self._file is not None:
+            try:
+                self._file.write(records)
+            except Exception:  # noqa: BLE001 - nor must a sink
+                self._lost += sum(_span_count(judged.record) for judged in records)
+        if not self._sinks:
+            return
+        spans: list[ReadableSpan] = []
+        for judged in records:
+            spans += self._builder.build(judged)
+            self._pace.rest()
         for sink in self._sinks:
             try:
                 sink.export(spans)
-            except Exception:  # noqa: BLE001 - nor must a sink
+            except Exception:  # noqa: BLE001 - as above
                 self._lost += len(spans)
 
 

@@ -6,7 +6,9 @@ exporter's thread; readers need no lock. Not evidence: the audit log is.
 
 A line: {"trace_id", "span_id", "parent_id", "name", "kind", "start_ns", "end_ns",
 "error", "attributes", "links": [[trace_id, span_id], …]}; ids in hex, parent_id null for
-a span whose parent is not ours to know, times in Unix nanoseconds.
+a span whose parent is not ours to know, times in Unix nanoseconds. A call has one line with all its
+stages: "stages": [[name, start_ns, links], …]; each ends where the next begins, the last with the
+call, and has the span id that `trace.stage_span_id` counts on from the call's.
 """
 
 import json
@@ -14,13 +16,13 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-
-from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.trace import StatusCode
+from typing import Any
 
 from vault.telemetry import names
 from vault.telemetry.kinds import Value
 from vault.telemetry.pace import Pace
+from vault.telemetry.spans import Judged
+from vault.telemetry.trace import CallTrace, served_span_id, stage_span_id
 
 DEFAULT_MAX_BYTES = 64 * 1024 * 1024
 
@@ -74,21 +76,22 @@ class SpanFile:
         """Spans that did not get to the disk, by cause."""
         self._open()
 
-    def export(self, spans: Sequence[ReadableSpan]) -> None:
+    def write(self, records: Sequence[Judged]) -> None:
         """Appends; what can't be written is dropped and counted."""
         lines = []
-        for span in spans:
-            lines.append(_line(span))
+        for judged in records:
+            lines.append(_line(judged))
             self._pace.rest()
         data = b"".join(lines)
         try:
             self._write(data)
         except OSError:
-            self.dropped[names.DROP_FILE] = self.dropped.get(names.DROP_FILE, 0) + len(spans)
+            count = sum(1 + len(judged.stages) for judged in records)
+            self.dropped[names.DROP_FILE] = self.dropped.get(names.DROP_FILE, 0) + count
             self.close()  # opened anew at the next try: the disk may have been exchanged
 
     def close(self, deadline: float = 0.0) -> None:  # noqa: ARG002 - the sinks' common form
-        """Closes the file. `export` would open it again."""
+        """Closes the file. `write` would open it again."""
         if self._file is not None:
             os.close(self._file)
             self._file = None
@@ -131,7 +134,7 @@ def read_spans(path: Path, trace_id: str) -> list[StoredSpan]:
     found = [span for span in _scan(path, {trace_id}) if span.trace_id == trace_id]
     wanted = {link for span in found for link in span.links}
     if wanted:
-        linked = _scan(path, {span_id for _, span_id in wanted})
+        linked = _scan(path, {linked_trace for linked_trace, _ in wanted})
         found += [span for span in linked if (span.trace_id, span.span_id) in wanted]
     return sorted(found, key=lambda span: (span.start_ns, span.span_id))
 
@@ -194,38 +197,53 @@ def _scan(path: Path, needles: set[str]) -> Iterator[StoredSpan]:
         with lines:
             for line in lines:
                 if any(needle in line for needle in needles):
-                    span = _parse(line)
-                    if span is not None:
-                        yield span
+                    yield from parse_line(line)
 
 
 def _rotated(path: Path) -> Path:
     return path.with_name(path.name + ".1")
 
 
-def _line(span: ReadableSpan) -> bytes:
-    # Names are constants and ids hex, so only attributes need an escape: most spans have
-    # none, and json.dumps of the whole takes three times as long.
-    context, parent = span.context, span.parent
-    parent_id = "null" if parent is None else f'"{parent.span_id:016x}"'
-    error = "true" if span.status.status_code is StatusCode.ERROR else "false"
-    attributes = json.dumps(dict(span.attributes)) if span.attributes else "{}"
-    links = ",".join(
-        f'["{link.context.trace_id:032x}","{link.context.span_id:016x}"]' for link in span.links
-    )
+def _line(judged: Judged) -> bytes:
+    # Names are constants and ids hex, so only attributes need an escape: json.dumps of the whole
+    # takes three times as long.
+    record = judged.record
+    if isinstance(record, CallTrace):
+        # Marks are on a clock that is never set back; the wall clock is read once.
+        shift = record.unix_ns - record.start_ns
+        below: list[list[str]] = [[] for _ in judged.stages]
+        own: list[str] = []
+        for link in record.links:
+            text = f'["{link.trace_id.hex()}","{link.span_id.hex()}"]'
+            (own if link.stage < 0 else below[link.stage]).append(text)
+        stages = ",".join(
+            [
+                f'["{name}",{mark[1] + shift},[{",".join(links)}]]'
+                for name, mark, links in zip(judged.stages, record.marks, below, strict=True)
+            ]
+        )
+        kind, end, links = "SERVER", record.end_ns + shift, ",".join(own)
+        tail = f',"stages":[{stages}]'
+    else:
+        kind, end, tail = "CLIENT", record.unix_ns + record.end_ns - record.start_ns, ""
+        links = ",".join(
+            [f'["{link.trace_id.hex()}","{served_span_id(link).hex()}"]' for link in record.links]
+        )
+    parent = record.parent_span_id
     return (
-        f'{{"trace_id":"{context.trace_id:032x}","span_id":"{context.span_id:016x}",'
-        f'"parent_id":{parent_id},"name":"{span.name}","kind":"{span.kind.name}",'
-        f'"start_ns":{span.start_time},"end_ns":{span.end_time},"error":{error},'
-        f'"attributes":{attributes},"links":[{links}]}}\n'
+        f'{{"trace_id":"{record.trace_id.hex()}","span_id":"{record.span_id.hex()}",'
+        f'"parent_id":{"null" if parent is None else chr(34) + parent.hex() + chr(34)},'
+        f'"name":"{judged.name}","kind":"{kind}","start_ns":{record.unix_ns},"end_ns":{end},'
+        f'"error":{"true" if judged.is_error else "false"},'
+        f'"attributes":{json.dumps(judged.attributes)},"links":[{links}]{tail}}}\n'
     ).encode()
 
 
-def _parse(line: str) -> StoredSpan | None:
-    """One line, or None if it is torn."""
+def parse_line(line: str) -> list[StoredSpan]:
+    """The spans of one line, the outermost first; none if it is torn or foreign."""
     try:
         raw = json.loads(line)
-        return StoredSpan(
+        span = StoredSpan(
             trace_id=str(raw["trace_id"]),
             span_id=str(raw["span_id"]),
             parent_id=None if raw["parent_id"] is None else str(raw["parent_id"]),
@@ -238,7 +256,29 @@ def _parse(line: str) -> StoredSpan | None:
                 str(key): tuple(value) if isinstance(value, list) else value
                 for key, value in raw["attributes"].items()
             },
-            links=tuple((str(trace), str(span)) for trace, span in raw["links"]),
+            links=_links(raw["links"]),
         )
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None
+        return [span, *_stages(span, raw.get("stages", []))]
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+        return []
+
+
+def _stages(call: StoredSpan, stages: Sequence[Sequence[Any]]) -> Iterator[StoredSpan]:
+    ends = [int(start) for _, start, _ in stages[1:]] + [call.end_ns]
+    for index, ((name, start, links), end) in enumerate(zip(stages, ends, strict=False)):
+        yield StoredSpan(
+            trace_id=call.trace_id,
+            span_id=stage_span_id(bytes.fromhex(call.span_id), index).hex(),
+            parent_id=call.span_id,
+            name=str(name),
+            kind="INTERNAL",
+            start_ns=int(start),
+            end_ns=end,
+            error=False,
+            attributes={},
+            links=_links(links),
+        )
+
+
+def _links(raw: Iterable[Sequence[object]]) -> tuple[tuple[str, str], ...]:
+    return tuple((str(trace), str(span)) for trace, span in raw)

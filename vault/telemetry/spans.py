@@ -6,6 +6,7 @@ No I/O; runs on the exporter's thread.
 """
 
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
@@ -15,7 +16,7 @@ from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, Trace
 
 from vault.telemetry import names
 from vault.telemetry.kinds import Value, Vocabulary
-from vault.telemetry.trace import CallTrace, Link, TripTrace, stage_span_id
+from vault.telemetry.trace import CallTrace, Link, TripTrace, served_span_id, stage_span_id
 
 # Statuses that are the service's fault (semantic conventions for gRPC server spans):
 # UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE, DATA_LOSS.
@@ -29,8 +30,28 @@ class AttributeRefusedError(Exception):
     """In strict mode: something that is not on the allow-list. Names the key, never the value."""
 
 
+class Judged(NamedTuple):
+    """A record whose names and attributes are on the allow-list.
+
+    Attributes:
+        stages: names of a call's stages, in the order of its marks.
+    """
+
+    record: CallTrace | TripTrace
+    name: str
+    attributes: Mapping[str, Value]
+    stages: tuple[str, ...] = ()
+
+    @property
+    def is_error(self) -> bool:
+        """Whether the service is at fault."""
+        if isinstance(self.record, CallTrace):
+            return self.record.status in _SERVER_FAULTS
+        return self.record.error is not None
+
+
 class SpanBuilder:
-    """Builds spans from records.
+    """Judges records and builds spans from them.
 
     Args:
         resource: who we are.
@@ -58,17 +79,38 @@ class SpanBuilder:
         self.refused = 0
         """Attributes and names that the allow-list stopped."""
 
-    def build(self, record: CallTrace | TripTrace) -> list[ReadableSpan]:
-        """The spans of one record, the outermost first.
+    def judge(self, record: CallTrace | TripTrace) -> Judged:
+        """What of a record may pass.
 
         Raises:
             AttributeRefusedError: in strict mode only.
         """
+        attributes: dict[str, Value]
         if isinstance(record, CallTrace):
-            return self._call(record)
-        return [self._trip(record)]
+            name = self._known(record.name, names.RPCS)
+            attributes = {
+                names.RPC_SYSTEM: "grpc",
+                names.RPC_METHOD: "_OTHER" if name == names.RPC_OTHER else name,
+                names.RPC_STATUS: names.RPC_STATUSES[record.status],
+            }
+            self._judge(record.attributes, attributes)
+            stages = tuple([self._known(stage, names.STAGES) for stage, _ in record.marks])
+            return Judged(record, name, attributes, stages)
+        name = self._known(record.name, names.TRIPS)
+        attributes = {**self._trip_attributes.get(name, {}), names.TRIP_CALLS: record.calls}
+        if record.error is not None:
+            attributes[names.ERROR_TYPE] = record.error.name
+        self._judge(record.attributes, attributes)
+        return Judged(record, name, attributes)
 
-    def _call(self, call: CallTrace) -> list[ReadableSpan]:
+    def build(self, judged: Judged) -> list[ReadableSpan]:
+        """The spans of one record, the outermost first."""
+        record = judged.record
+        if isinstance(record, CallTrace):
+            return self._call(record, judged)
+        return [self._trip(record, judged)]
+
+    def _call(self, call: CallTrace, judged: Judged) -> list[ReadableSpan]:
         trace_id = int.from_bytes(call.trace_id)
         context = SpanContext(trace_id, int.from_bytes(call.span_id), False, _RECORDED)
         parent = (
@@ -76,34 +118,29 @@ class SpanBuilder:
             if call.parent_span_id is not None
             else None
         )
-        name = self._known(call.name, names.RPCS)
-        attributes: dict[str, Value] = {
-            names.RPC_SYSTEM: "grpc",
-            names.RPC_METHOD: "_OTHER" if name == names.RPC_OTHER else name,
-            names.RPC_STATUS: names.RPC_STATUSES[call.status],
-        }
-        self._judge(call.attributes, attributes)
         # Marks are on a clock that is never set back; the wall clock is read once.
         shift = call.unix_ns - call.start_ns
         spans = [
             self._span(
-                name,
+                judged.name,
                 context=context,
                 parent=parent,
                 kind=SpanKind.SERVER,
-                attributes=attributes,
+                attributes=judged.attributes,
                 links=_links(call.links, -1),
-                status=_ERROR if call.status in _SERVER_FAULTS else _UNSET,
+                status=_ERROR if judged.is_error else _UNSET,
                 start=call.unix_ns,
                 end=call.end_ns + shift,
             )
         ]
         ends = [start for _, start in call.marks[1:]] + [call.end_ns]
-        for index, ((stage, start), end) in enumerate(zip(call.marks, ends, strict=False)):
+        starts = [start for _, start in call.marks]
+        stages = zip(judged.stages, starts, ends, strict=False)
+        for index, (stage, start, end) in enumerate(stages):
             span_id = int.from_bytes(stage_span_id(call.span_id, index))
             spans.append(
                 self._span(
-                    self._known(stage, names.STAGES),
+                    stage,
                     context=SpanContext(trace_id, span_id, False, _RECORDED),
                     parent=context,
                     kind=SpanKind.INTERNAL,
@@ -116,26 +153,28 @@ class SpanBuilder:
             )
         return spans
 
-    def _trip(self, trip: TripTrace) -> ReadableSpan:
+    def _trip(self, trip: TripTrace, judged: Judged) -> ReadableSpan:
         trace_id = int.from_bytes(trip.trace_id)
-        name = self._known(trip.name, names.TRIPS)
-        attributes: dict[str, Value] = {
-            **self._trip_attributes.get(name, {}),
-            names.TRIP_CALLS: trip.calls,
-        }
-        if trip.error is not None:
-            attributes[names.ERROR_TYPE] = trip.error.name
-        self._judge(trip.attributes, attributes)
         return self._span(
-            name,
+            judged.name,
             context=SpanContext(trace_id, int.from_bytes(trip.span_id), False, _RECORDED),
             parent=SpanContext(trace_id, int.from_bytes(trip.parent_span_id), False, _RECORDED)
             if trip.parent_span_id is not None
             else None,
             kind=SpanKind.CLIENT,
-            attributes=attributes,
-            links=_links(trip.links, -1),
-            status=_UNSET if trip.error is None else _ERROR,
+            attributes=judged.attributes,
+            links=tuple(
+                SpanLink(
+                    SpanContext(
+                        int.from_bytes(link.trace_id),
+                        int.from_bytes(served_span_id(link)),
+                        False,
+                        _RECORDED,
+                    )
+                )
+                for link in trip.links
+            ),
+            status=_ERROR if judged.is_error else _UNSET,
             start=trip.unix_ns,
             end=trip.unix_ns + trip.end_ns - trip.start_ns,
         )

@@ -25,14 +25,19 @@ class Link(NamedTuple):
     """From a span to another that it has to do with.
 
     Attributes:
-        stage: the index of the mark that the link stands at; -1 before the first.
+        stage: of a call's link, the index of the mark that it stands at; of a trip's link, that
+            of the call's mark that it leads to. -1: before the first.
         trace_id: 16 bytes.
-        span_id: 8 bytes.
+        span_id: 8 bytes: the trip's, or the call's own.
     """
 
     stage: int
     trace_id: bytes
     span_id: bytes
+
+
+_link = tuple.__new__
+"""Makes a `Link` without the call that a NamedTuple's own constructor is: two for each rider."""
 
 
 class Submit(Protocol):
@@ -66,6 +71,11 @@ def stage_span_id(span_id: bytes, index: int) -> bytes:
     Never zero and never the call's own id, so a stage needs no random id.
     """
     return ((int.from_bytes(span_id) + index) % _SPAN_IDS + 1).to_bytes(8)
+
+
+def served_span_id(link: Link) -> bytes:
+    """The span that a trip's link leads to: the call's stage, or the call itself."""
+    return link.span_id if link.stage < 0 else stage_span_id(link.span_id, link.stage)
 
 
 class CallTrace:
@@ -136,7 +146,7 @@ class CallTrace:
     def link(self, trip: "TripTrace") -> None:
         """Notes that this trip serves the stage that runs now."""
         if len(self.links) < _MAX_LINKS:
-            self.links.append(Link(len(self.marks) - 1, trip.trace_id, trip.span_id))
+            self.links.append(_link(Link, (len(self.marks) - 1, trip.trace_id, trip.span_id)))
 
     def finish(self, status: int, attributes: Mapping[str, Value] = _NOTHING) -> None:
         """Ends the call and hands the record over. A second time does nothing.
@@ -216,7 +226,7 @@ class TripTrace:
         for call in served:
             call.link(self)
             if len(self.links) < _MAX_LINKS:
-                self.links.append(Link(-1, call.trace_id, _running(call)))
+                self.links.append(_link(Link, (len(call.marks) - 1, call.trace_id, call.span_id)))
 
     @property
     def traceparent(self) -> str:
