@@ -252,6 +252,42 @@ async def test_a_withdrawn_right_to_wrap_leaves_unwrapping_alone(bao, open_trans
     assert isinstance(await unwrap_one(transit, wrapped), Unwrapped)
 
 
+async def test_a_watched_key_that_was_rewrapped_and_retired_is_read_again(bao, open_transit):
+    """A tenant that nobody called between rewrap and retirement is not taken for a broken one."""
+    tenant = "quiet-shop"
+    bao.add_tenant(tenant)
+    transit = await open_transit(tenants=(tenant,))
+    old = (await wrap_one(transit, tenant)).wrapped
+    renewed = []
+
+    async def renew():
+        renewed.append(fresh)
+        transit.watch(UnwrapItem(tenant, fresh, CONTEXT), renew)
+
+    transit.watch(UnwrapItem(tenant, old, CONTEXT), renew)
+    await transit.probe()
+    assert [] == renewed
+    bao.call("POST", f"transit/keys/pdv-{tenant}/rotate")
+    fresh = (await wrap_one(transit, tenant)).wrapped
+    bao.call("POST", f"transit/keys/pdv-{tenant}/config", {"min_decryption_version": 2})
+    await transit.probe()
+    await transit.probe()
+    assert ([fresh], None) == (renewed, transit.state)
+    assert isinstance(await unwrap_one(transit, fresh, tenant), Unwrapped)
+
+
+async def test_a_watched_key_that_stays_closed_when_read_again_is_a_fault(open_transit):
+    transit = await open_transit()
+
+    async def renew():
+        raise VaultError(Reason.KEY_STORE_FAULT, "it does not open")
+
+    transit.watch(UnwrapItem(TENANT, "vault:v1:" + "A" * 80, CONTEXT), renew)
+    with pytest.raises(VaultError, match="KEY_STORE_FAULT"):
+        await transit.probe()
+    assert Reason.KEY_STORE_FAULT is transit.state.reason
+
+
 async def test_a_watched_key_that_no_longer_opens_is_a_fault(open_transit):
     transit = await open_transit()
     transit.watch(UnwrapItem(TENANT, "vault:v1:" + "A" * 80, CONTEXT))

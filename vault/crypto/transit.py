@@ -9,7 +9,7 @@ is the right one (`SubjectKey.check`), dropping opened keys when told (`on_lost`
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from vault.clock import Clock
 from vault.crypto.transit_batch import (
@@ -49,6 +49,9 @@ _log = logging.getLogger(__name__)
 _ENCRYPT = "encrypt"
 
 
+Renew = Callable[[], Awaitable[None]]
+
+
 class Transit(TransitClient):
     """Wraps and unwraps keys for many tenants. See the module's docstring."""
 
@@ -73,6 +76,8 @@ class Transit(TransitClient):
         super().__init__(settings, clock=clock, traceparent=traceparent)
         self._on_lost = on_lost
         self._watched: dict[str, UnwrapItem] = {}
+        self._renewals: dict[str, Renew] = {}
+        self._stale: set[str] = set()
 
     async def open(self, tenants: Sequence[str]) -> None:
         """Log in, check the tenants' root keys and begin to probe.
@@ -97,9 +102,36 @@ class Transit(TransitClient):
         downs = [self._health.state(tenant) for tenant in self._watched]
         return next(iter(downs)) if all(downs) else None
 
-    def watch(self, item: UnwrapItem) -> None:
-        """Let probes unwrap this item: the tenant's index key, of which nobody has less."""
+    def watch(self, item: UnwrapItem, renew: Renew | None = None) -> None:
+        """Let probes unwrap this item: the tenant's index key, of which nobody has less.
+
+        Args:
+            item: what is unwrapped.
+            renew: reads the item again and watches it, when it does not open any more: it was
+                rewrapped, and the version that it needed retired. Raises VaultError if it
+                still does not open.
+        """
         self._watched[item.tenant] = item
+        if renew is not None:
+            self._renewals[item.tenant] = renew
+
+    async def probe(self) -> None:
+        """As that of every client; watched items that went stale are renewed.
+
+        Raises:
+            VaultError: KEY_STORE_*: what is wrong.
+        """
+        try:
+            await super().probe()
+        finally:
+            while self._stale:
+                tenant = self._stale.pop()
+                try:
+                    await self._renewals[tenant]()
+                except VaultError as error:
+                    if error.reason is Reason.KEY_STORE_FAULT:
+                        self._health.failed(error.reason, DECRYPT, tenant)
+                    raise
 
     async def wrap(self, items: Sequence[WrapItem]) -> list[Wrapped | VaultError]:
         """Wrap keys under their tenants' root keys; one answer per item, in order."""
@@ -133,6 +165,9 @@ class Transit(TransitClient):
             try:
                 [result] = self._call(DECRYPT, tenant, [item])
                 if not isinstance(read_unwrapped(result), Unwrapped):
+                    if tenant in self._renewals:
+                        self._stale.add(tenant)
+                        continue
                     self._health.failed(Reason.KEY_STORE_FAULT, DECRYPT, tenant)
                     raise key_store_error(Reason.KEY_STORE_FAULT)
             except VaultError as error:

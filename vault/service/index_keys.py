@@ -5,6 +5,7 @@ Guarantees: nobody works with live versions older than `max_age_seconds`. Leaves
 """
 
 import asyncio
+import functools
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from vault.clock import Clock
 from vault.crypto.aead import DecryptError
 from vault.crypto.binding import index_key_context
 from vault.crypto.index_key import SECRET_BYTES, IndexChain, IndexKey
-from vault.crypto.transit import Unopenable, UnwrapItem, Unwrapped, WrapItem, Wrapped
+from vault.crypto.transit import Renew, Unopenable, UnwrapItem, Unwrapped, WrapItem, Wrapped
 from vault.errors import Reason, VaultError
 from vault.model import TenantId
 from vault.rows import TenantKeyRow
@@ -30,7 +31,7 @@ class KeyWrapper(Protocol):
     async def unwrap(
         self, items: Sequence[UnwrapItem]
     ) -> Sequence[Unwrapped | Unopenable | VaultError]: ...
-    def watch(self, item: UnwrapItem) -> None: ...
+    def watch(self, item: UnwrapItem, renew: Renew) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,7 @@ class IndexKeys:
             await self._rows.claim_tenant_key(await self._new(tenant))
             rows = await self._rows.find_tenant_keys(tenant)
         items = [to_unwrap(row) for row in rows]
-        self._transit.watch(items[-1])
+        self._transit.watch(items[-1], functools.partial(self._renew, tenant))
         answers = await self._transit.unwrap(items)
         keys = [open_index_key(row, answer) for row, answer in zip(rows, answers, strict=True)]
         try:
@@ -117,6 +118,11 @@ class IndexKeys:
             raise VaultError(
                 Reason.KEY_STORE_FAULT, "versions of a tenant's index key are missing"
             ) from error
+
+    async def _renew(self, tenant: TenantId) -> None:
+        """What is watched does not open: it may have been rewrapped since it was read."""
+        self.forget(tenant)
+        await self.get(tenant)
 
     async def _new(self, tenant: TenantId) -> TenantKeyRow:
         secret = self._random(SECRET_BYTES)
