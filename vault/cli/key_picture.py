@@ -33,7 +33,10 @@ def key_lines(key: KeyStatus, now: dt.datetime) -> list[str]:
         due = f", due {key.due_at:%Y-%m-%d}" if key.due_at is not None else ""
         lines.append(f"  age     {bar(share)} {share:4.0%} of {_period(key.crypto_period)}{due}")
     total = sum(version.rows for version in key.versions)
-    lines += [f"  {_version(key, version, total)}" for version in key.versions]
+    if total:
+        lines += [f"  {_version(key, version, total)}" for version in key.versions]
+    elif key.versions:
+        lines.append("  has     " + ", ".join(f"v{version.version}" for version in key.versions))
     if key.max_uses:
         near = f", {key.keys_near_limit:,} near the limit" if key.keys_near_limit else ""
         lines.append(
