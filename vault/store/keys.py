@@ -88,8 +88,9 @@ class KeyStore:
         async with self._database.connection() as connection:
             for row in await connection.fetch(QUERIES["tenant_keys_by_root"], tenant):
                 found[row["root_version"]] += row["rows"]
-            for row in await connection.fetch(QUERIES["subject_root_versions"], tenant):
-                version = row["root_version"]
+            version = 0
+            next_version = (QUERIES["next_root_version"], tenant)
+            while version := await connection.fetchval(*next_version, version):
                 count = await connection.fetchval(
                     QUERIES["count_subject_keys_of_root"], tenant, version, _COUNTED_AT_ONCE + 1
                 )
@@ -119,18 +120,18 @@ class KeyStore:
     ) -> list[WrappedKey]:
         """The next keys of a part, in order, that a root version below this one wraps."""
         async with self._database.connection() as connection:
-            rows = await connection.fetch(
+            # A statement for each version, in one round trip.
+            rows = await connection.fetchmany(
                 QUERIES["subject_keys_to_rewrap"],
-                tenant,
-                list(range(1, version)),
-                *after,
-                first_id(part),
-                last_id(part),
-                limit,
+                [
+                    (tenant, each, *after, first_id(part), last_id(part), limit)
+                    for each in range(1, version)
+                ],
             )
+        rows.sort(key=lambda row: (row["subject_id"], row["key_version"]))
         return [
             WrappedKey(row["key_version"], row["wrapped"], SubjectId(row["subject_id"]))
-            for row in rows
+            for row in rows[:limit]
         ]
 
     async def put_rewrapped(

@@ -213,8 +213,8 @@ async def _layer_refs(
     rows: Sequence[asyncpg.Record],
     layered: Layering,
 ) -> None:
-    held = await connection.fetch(
-        QUERIES["hold_subjects"], list({row["subject_id"] for row in rows})
+    held = await connection.fetchmany(
+        QUERIES["hold_subjects"], [(each,) for each in sorted({row["subject_id"] for row in rows})]
     )
     alive = {row["subject_id"] for row in held}
     await connection.executemany(

@@ -189,7 +189,9 @@ async def _hold(
 ) -> defaultdict[SubjectId, list[int]]:
     """The versions that these subjects have, and keep while the transaction lasts."""
     held: defaultdict[SubjectId, list[int]] = defaultdict(list)
-    for row in await connection.fetch(QUERIES["hold_keys_of_subjects"], list(subjects)):
+    # In order, so that nobody deadlocks; one by one, as a statement on Citus locks in one shard.
+    ordered = [(subject,) for subject in sorted(subjects)]
+    for row in await connection.fetchmany(QUERIES["hold_keys_of_subjects"], ordered):
         held[row["subject_id"]].append(row["key_version"])
     return held
 

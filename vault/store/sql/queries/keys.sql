@@ -1,19 +1,10 @@
--- name: subject_root_versions
--- The root versions that a tenant's subject keys are noted under, each found by one step along the index.
-with recursive found as (
-    (select root_version from subject_keys where tenant = $1 order by root_version limit 1)
-    union all
-    select (
-        select k.root_version from subject_keys as k
-        where k.tenant = $1 and k.root_version > found.root_version order by k.root_version limit 1
-    )
-    from found where found.root_version is not null
-)
-select root_version from found where root_version is not null;
+-- name: next_root_version
+-- The lowest root version above $2 that a tenant's subject keys are noted under: one step along the index.
+select min(root_version) from subject_keys where tenant = $1 and root_version > $2;
 
 -- name: count_subject_keys_of_root
 -- How many of a tenant's subject keys a root version wraps, counted up to $3.
-select count(*) from (select from subject_keys where tenant = $1 and root_version = $2 limit $3) as counted;
+select count(*) from (select 1 from subject_keys where tenant = $1 and root_version = $2 limit $3) as counted;
 
 -- name: count_subject_keys_of_part
 -- The same for one part of the subjects, all of it.
@@ -24,17 +15,12 @@ select count(*) from subject_keys where tenant = $1 and root_version = $2 and su
 select root_version, count(*) as rows from tenant_keys where tenant = $1 group by root_version;
 
 -- name: subject_keys_to_rewrap
--- The next $7 subject keys of a part, behind ($3, $4), that versions $2 of the root key wrap.
-select k.subject_id, k.key_version, k.wrapped
-from unnest($2::int[]) as v (root_version)
-cross join lateral (
-    select subject_id, key_version, wrapped from subject_keys
-    where tenant = $1 and root_version = v.root_version
-        and (subject_id, key_version) > ($3::uuid, $4::int) and subject_id between $5 and $6
-    order by subject_id, key_version
-    limit $7
-) as k
-order by k.subject_id, k.key_version
+-- The next $7 subject keys of a part, behind ($3, $4), that version $2 of the root key wraps.
+select subject_id, key_version, wrapped
+from subject_keys
+where tenant = $1 and root_version = $2 and (subject_id, key_version) > ($3::uuid, $4::int)
+    and subject_id between $5 and $6
+order by subject_id, key_version
 limit $7;
 
 -- name: tenant_keys_to_rewrap

@@ -62,10 +62,10 @@ limit $5;
 select key_digest, subject_id, created_at from erasure_repeats where tenant = $1;
 
 -- name: hold_subjects
--- Those of these subjects that are not erased, and are not while this transaction lasts.
+-- A subject, if it is not erased; and it is not while this transaction lasts.
 select subject_id from subject_keys
-where subject_id = any($1::uuid[])
-order by subject_id, key_version
+where subject_id = $1
+order by key_version
 for key share;
 
 -- name: layer_ref
@@ -139,10 +139,10 @@ order by subject_id
 limit $5;
 
 -- name: hold_keys_of_subjects
--- The keys of subjects, held against erasure and against others that replace them.
+-- The keys of a subject, held against erasure and against others that replace them.
 select subject_id, key_version from subject_keys
-where subject_id = any($1::uuid[])
-order by subject_id, key_version
+where subject_id = $1
+order by key_version
 for update;
 
 -- name: tokens_of_subjects
