@@ -86,7 +86,7 @@ class Stage(Generic[Item, Result]):
         self._is_item_fault = is_item_fault
         self._queue: deque[_Waiting[Item, Result]] = deque()
         self._queued = 0
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._runners: set[asyncio.Task[None]] = set()
         self._closed = False
 
     @property
@@ -112,29 +112,31 @@ class Stage(Generic[Item, Result]):
         self._queue.append(waiting)
         self._queued += weight
         self._fill_lanes()
-        if self._keep_abandoned:
-            # An error that nobody waits for any more is the trip's to tell, not the loop's.
-            waiting.done.add_done_callback(lambda done: done.cancelled() or done.exception())
-            result: Result = await asyncio.shield(waiting.done)
-        else:
-            result = await waiting.done
+        result: Result = await waiting.done
         return result
 
     async def close(self) -> None:
         """Takes no more items and waits for those that are queued or under way."""
         self._closed = True
-        while self._under_way:
-            await asyncio.wait(self._under_way)
+        while self._runners:
+            await asyncio.wait(self._runners)
 
     def _fill_lanes(self) -> None:
-        if self._queue and len(self._under_way) < self._lanes:
-            task = asyncio.get_running_loop().create_task(self._make_trip())
-            self._under_way.add(task)
-            task.add_done_callback(self._trip_done)
+        if self._queue and len(self._runners) < self._lanes:
+            task = asyncio.get_running_loop().create_task(self._run())
+            self._runners.add(task)
+            task.add_done_callback(self._runner_done)
 
-    def _trip_done(self, task: "asyncio.Task[None]") -> None:
-        self._under_way.discard(task)
+    def _runner_done(self, task: "asyncio.Task[None]") -> None:
+        self._runners.discard(task)
         self._fill_lanes()
+
+    async def _run(self) -> None:
+        """Makes one lane's trips until nobody waits."""
+        while self._queue:
+            await self._make_trip()
+            # Whoever is about to come in this very round of the loop rides along.
+            await asyncio.sleep(0)
 
     def _take(self) -> list[_Waiting[Item, Result]]:
         taken: list[_Waiting[Item, Result]] = []
@@ -145,7 +147,7 @@ class Stage(Generic[Item, Result]):
                 break
             self._queue.popleft()
             self._queued -= first.weight
-            if not first.done.done():  # its call went away
+            if self._keep_abandoned or not first.done.done():  # its call may have gone away
                 taken.append(first)
                 weight += first.weight
         return taken
@@ -166,7 +168,7 @@ class Stage(Generic[Item, Result]):
     async def _results(self, riders: list[_Waiting[Item, Result]]) -> Sequence[Result | VaultError]:
         note = self._trips.start(
             self.name,
-            list({id(rider.rider): rider.rider for rider in riders}.values()),
+            [rider.rider for rider in riders],
             sum(rider.weight for rider in riders),
         )
         fault: Reason | None = Reason.INTERNAL

@@ -111,7 +111,6 @@ def open_stages(
             trips=trips,
             max_trip=_TRIP_ROWS,
             max_queue=limits.row_queue,
-            lanes=2,
             weigh=len,
         ),
         keys=SubjectKeys(

@@ -262,7 +262,7 @@ def _running(call: CallTrace) -> bytes:
 current_call: ContextVar[CallTrace | None] = ContextVar("current_call", default=None)
 """The call that this task serves. For log lines only; whoever needs the call is handed it."""
 current_trip: ContextVar[TripTrace | None] = ContextVar("current_trip", default=None)
-"""The round trip that this task makes; a stage makes each in a task of its own."""
+"""The round trip that this task makes; a task makes one at a time."""
 
 
 def trip_traceparent() -> str | None:
