@@ -6,8 +6,10 @@ of them passes: an error says which kind of thing went wrong, no more.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from types import TracebackType
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import asyncpg
@@ -18,6 +20,15 @@ from vault.errors import Reason, VaultError
 _READ_ONLY = "25006"
 _DATA_CLASSES = ("22", "23")
 """Data exception, integrity constraint violation: the fault of what a statement was given."""
+_LOANS = 1000
+"""Uses after which a connection goes through the driver's own pool again, for its housekeeping."""
+_DRIVER_ERRORS = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    TimeoutError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +42,7 @@ class PoolSettings:
         statement_timeout: seconds for one statement.
         custom_plans: plan each execution for its own arguments.
         keeps_session: spare the round trip that clears settings, advisory locks and cursors after
-            each use; for a pool whose statements leave none of these.
+            each use, and the driver's own lending; for a pool whose statements leave none of these.
     """
 
     url: str
@@ -51,6 +62,11 @@ class Database:
     def __init__(self, settings: PoolSettings) -> None:
         self._settings = settings
         self._pool: asyncpg.Pool | None = None
+        # Connections that the pool thinks are in use, for whoever comes next. The pool's own
+        # lending makes two tasks and two timers every time.
+        self._kept: list[_Lent] = []
+        self._waiting = 0
+        self._generation = 0
         self.greet: Callable[[asyncpg.Connection], Awaitable[None]] | None = None
         """Judges each connection that is made from now on, before anybody gets it."""
 
@@ -87,28 +103,105 @@ class Database:
             pool, self._pool = self._pool, None
             try:
                 async with asyncio.timeout(2):
+                    await self._release_kept(pool)
                     await pool.close()
             except TimeoutError:
                 pool.terminate()
 
-    @contextlib.asynccontextmanager
-    async def connection(self) -> AsyncIterator[asyncpg.Connection]:
+    def connection(self) -> AbstractAsyncContextManager[asyncpg.Connection]:
         """Lends a connection.
 
         Raises:
             VaultError: as `translated`.
         """
-        if self._pool is None:
+        return _Loan(self)
+
+    async def _lend(self) -> "_Lent":
+        pool = self._pool
+        if pool is None:
             raise VaultError(Reason.DATABASE_UNAVAILABLE, "the database is not connected")
-        with translated():
-            try:
-                async with self._pool.acquire(timeout=self._settings.connect_timeout) as connection:
-                    yield connection
-            except asyncpg.PostgresError as error:
-                if error.sqlstate == _READ_ONLY:
-                    # A demoted primary: its connections still look healthy.
-                    await self._pool.expire_connections()
-                raise
+        while self._kept:
+            lent = self._kept.pop()
+            if lent.is_as_new():
+                return lent
+            await pool.release(lent.connection)
+        self._waiting += 1
+        try:
+            connection = await pool.acquire(timeout=self._settings.connect_timeout)
+        finally:
+            self._waiting -= 1
+        return _Lent(connection, pool, self._generation)
+
+    async def _take_back(self, lent: "_Lent", error: BaseException | None) -> None:
+        """Keeps a connection that is as it was for whoever comes next; others go to the pool."""
+        lent.loans -= 1
+        if (
+            error is None
+            and self._settings.keeps_session
+            and lent.loans
+            and not self._waiting
+            and lent.pool is self._pool
+            and lent.generation == self._generation
+            and lent.is_as_new()
+        ):
+            self._kept.append(lent)
+            return
+        await lent.pool.release(lent.connection)
+        if isinstance(error, asyncpg.PostgresError) and error.sqlstate == _READ_ONLY:
+            # A demoted primary: its connections still look healthy.
+            self._generation += 1
+            await lent.pool.expire_connections()
+            await self._release_kept(lent.pool)
+
+    async def _release_kept(self, pool: asyncpg.Pool) -> None:
+        while self._kept:
+            await pool.release(self._kept.pop().connection)
+
+
+@dataclass(slots=True, eq=False)
+class _Lent:
+    """A connection out of the pool."""
+
+    connection: asyncpg.Connection
+    pool: asyncpg.Pool
+    generation: int
+    loans: int = _LOANS
+
+    def is_as_new(self) -> bool:
+        """Whether the next one may have it: open, and in no transaction."""
+        try:
+            return not self.connection.is_closed() and not self.connection.is_in_transaction()
+        except asyncpg.InterfaceError:
+            return False  # it broke, and the pool took it back by itself
+
+
+class _Loan(AbstractAsyncContextManager[asyncpg.Connection]):
+    """One use of a connection."""
+
+    __slots__ = ("_database", "_lent")
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def __aenter__(self) -> asyncpg.Connection:
+        try:
+            self._lent = await self._database._lend()  # noqa: SLF001  two halves of one thing
+        except _DRIVER_ERRORS as error:
+            raise _translation(error) from error
+        return self._lent.connection
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            await self._database._take_back(self._lent, error)  # noqa: SLF001
+        except _DRIVER_ERRORS as fault:
+            raise _translation(fault) from fault
+        if isinstance(error, _DRIVER_ERRORS):
+            raise _translation(error) from error
 
 
 def application_name(url: str) -> str:
@@ -134,17 +227,15 @@ def translated() -> Iterator[None]:
     """
     try:
         yield
-    except (
-        asyncpg.PostgresError,
-        asyncpg.InterfaceError,
-        asyncpg.InternalClientError,
-        OSError,
-        TimeoutError,
-    ) as error:
-        state = (error.sqlstate or "") if isinstance(error, asyncpg.PostgresError) else ""
-        if state[:2] in _DATA_CLASSES or isinstance(error, ValueError):
-            raise VaultError(Reason.INTERNAL, "the database refused a row") from error
-        raise _unavailable() from error
+    except _DRIVER_ERRORS as error:
+        raise _translation(error) from error
+
+
+def _translation(error: Exception) -> VaultError:
+    state = (error.sqlstate or "") if isinstance(error, asyncpg.PostgresError) else ""
+    if state[:2] in _DATA_CLASSES or isinstance(error, ValueError):
+        return VaultError(Reason.INTERNAL, "the database refused a row")
+    return _unavailable()
 
 
 def _unavailable() -> VaultError:
