@@ -14,6 +14,8 @@ from dataclasses import dataclass
 class Reason(enum.IntEnum):
     """Why an item or a call did not get what it asked for."""
 
+    __hash__ = int.__hash__  # as `vault.model.View`
+
     NONE = 0
 
     REQUEST_MALFORMED = 10

@@ -18,6 +18,9 @@ Digests = tuple[bytes, ...]
 class View(enum.IntEnum):
     """The form in which a value is revealed; numbers as in `vault.v1.View`."""
 
+    # Enum's own is written in Python; these are keys of dictionaries on every call.
+    __hash__ = int.__hash__
+
     UNSPECIFIED = 0
     FULL = 1
     MASKED = 2
@@ -28,6 +31,8 @@ class View(enum.IntEnum):
 class Verdict(enum.IntEnum):
     """What became of an item or a call; numbers as in `vault.v1.Verdict`."""
 
+    __hash__ = int.__hash__  # as `View`
+
     UNSPECIFIED = 0
     ALLOWED = 1
     REFUSED = 2
@@ -37,6 +42,8 @@ class Verdict(enum.IntEnum):
 
 class Authentication(enum.IntEnum):
     """How the caller proved who it is; numbers as in the audit entry (docs/formats.md)."""
+
+    __hash__ = int.__hash__  # as `View`
 
     NONE = 0
     MTLS = 1

@@ -6,15 +6,15 @@ concerned, complete as far as the call came.
 """
 
 import datetime as dt
-import secrets
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from vault.audit.entry import Entry, EntryAct, EntryItem, encode, leaf_hash
+from vault.audit.entry import Entry, EntryAct, encode, leaf_hash
 from vault.clock import Clock
 from vault.errors import Reason
 from vault.model import Authentication, Decision, Principal, SubjectId, Verdict, View
+from vault.random_ids import RANDOM_IDS
 from vault.rows import EntryRow
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -34,7 +34,7 @@ class EntryIds:
     method 3); two entries of the same instant count up.
     """
 
-    def __init__(self, clock: Clock, random: Callable[[int], bytes] = secrets.token_bytes) -> None:
+    def __init__(self, clock: Clock, random: Callable[[], bytes] = RANDOM_IDS.take) -> None:
         self._clock = clock
         self._random = random
         self._last = 0
@@ -45,7 +45,7 @@ class EntryIds:
         milliseconds, microseconds = divmod(now_us, 1000)
         stamp = max(milliseconds << 12 | microseconds << 2, self._last + 1)
         self._last = stamp
-        tail = int.from_bytes(self._random(8)) >> 2
+        tail = int.from_bytes(self._random()[:8]) >> 2
         value = (stamp >> 12) << 80 | 7 << 76 | (stamp & 0xFFF) << 64 | 2 << 62 | tail
         return uuid.UUID(int=value), now_us
 
@@ -198,18 +198,7 @@ class Account:
                 purpose=self.purpose,
                 case="" if self.case is None else str(self.case),
                 field=self.field,
-                items=tuple(
-                    EntryItem(
-                        note.token_digest,
-                        note.field_type,
-                        note.wanted,
-                        note.view,
-                        note.verdict,
-                        note.reason,
-                        note.policies,
-                    )
-                    for note in notes
-                ),
+                items=notes,
                 act=self.act,
             )
         )

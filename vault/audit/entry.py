@@ -6,11 +6,13 @@ no personal data: a consumer appears only as a random handle, a token only as
 its digest. Pure: no clock, no input or output.
 """
 
+import functools
 import hashlib
 import struct
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from vault.errors import Reason
 from vault.model import Authentication, SubjectId, Verdict, View
@@ -51,6 +53,25 @@ class EntryItem:
     verdict: Verdict
     reason: Reason
     policies: tuple[str, ...] = ()
+
+
+class ItemParts(Protocol):
+    """An `EntryItem`, or what has its attributes: who writes entries need not make copies."""
+
+    @property
+    def token_digest(self) -> bytes: ...
+    @property
+    def field_type(self) -> str: ...
+    @property
+    def wanted(self) -> View: ...
+    @property
+    def view(self) -> View: ...
+    @property
+    def verdict(self) -> Verdict: ...
+    @property
+    def reason(self) -> Reason: ...
+    @property
+    def policies(self) -> tuple[str, ...]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +124,7 @@ class Entry:
     purpose: str
     case: str
     field: str
-    items: tuple[EntryItem, ...]
+    items: Sequence[ItemParts]
     act: EntryAct | None = None
 
 
@@ -135,18 +156,20 @@ def encode(entry: Entry) -> bytes:
     ]
     if entry.subject_id is not None:
         parts.append(entry.subject_id.bytes)
-    parts += [_text(entry.tenant), _text(entry.rpc), _text(entry.caller)]
-    parts.append(_U16.pack(len(entry.roles)))
-    parts += [_text(role) for role in entry.roles]
-    parts += [_text(entry.purpose), _text(entry.case), _text(entry.field)]
-    parts.append(_U16.pack(len(entry.items)))
+    parts += [
+        _who(entry.tenant, entry.rpc, entry.caller, entry.roles, entry.purpose),
+        _text(entry.case),
+        _text(entry.field),
+        _U16.pack(len(entry.items)),
+    ]
     for item in entry.items:
-        parts += [
-            b"\x01" + item.token_digest if item.token_digest else b"\x00",
-            _text(item.field_type),
+        parts += (
+            b"\x01" if item.token_digest else b"\x00",
+            item.token_digest,
+            _name(item.field_type),
             _ITEM.pack(item.wanted, item.view, item.verdict, item.reason, len(item.policies)),
-        ]
-        parts += [_text(policy) for policy in item.policies]
+            _names(item.policies),
+        )
     if entry.act is not None:
         if len(entry.act.digest) != _DIGEST_BYTES:
             raise EntryFormatError("a digest has 32 bytes")
@@ -249,6 +272,22 @@ def _text(text: str) -> bytes:
     if len(data) > MAX_TEXT:
         raise EntryFormatError("a text is too long")
     return _U16.pack(len(data)) + data
+
+
+# The texts of an entry come again and again; writing them out was half of the work. What is kept is
+# bounded, and none of it personal: no case, and no field of a request.
+@functools.lru_cache(1024)
+def _who(tenant: str, rpc: str, caller: str, roles: tuple[str, ...], purpose: str) -> bytes:
+    texts = [_text(tenant), _text(rpc), _text(caller), _U16.pack(len(roles))]
+    return b"".join([*texts, *(_text(role) for role in roles), _text(purpose)])
+
+
+@functools.lru_cache(1024)
+def _names(texts: tuple[str, ...]) -> bytes:
+    return b"".join([_text(text) for text in texts])
+
+
+_name = functools.lru_cache(1024)(_text)
 
 
 class _Reader:

@@ -12,7 +12,7 @@ from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from vault.audit.entry import Entry, EntryItem
+from vault.audit.entry import Entry, ItemParts
 from vault.model import Verdict, View
 
 _Key = TypeVar("_Key", bound=Hashable)
@@ -150,10 +150,10 @@ class Exposure:
             each = self._consumers[handle]
             yield handle.hex(), each, [k for k in order if each.seen >> self._numbers[k] & 1]
 
-    def _is_of_leak(self, item: EntryItem) -> bool:
+    def _is_of_leak(self, item: ItemParts) -> bool:
         return self.leak.tokens is None or item.token_digest in self.leak.tokens
 
-    def _reveal(self, entry: Entry, items: list[EntryItem]) -> None:
+    def _reveal(self, entry: Entry, items: list[ItemParts]) -> None:
         time_us = entry.time_us
         seen = 0
         counts: dict[Kind, int] = {}

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator
 
 from vault import __version__
-from vault.audit.entry import Entry, EntryItem, decode, leaf_hash
+from vault.audit.entry import Entry, ItemParts, decode, leaf_hash
 from vault.model import Verdict
 
 OCSF_VERSION = "1.8.0"
@@ -211,7 +211,7 @@ def _user(entry: Entry) -> dict[str, object]:
     }
 
 
-def _resource(entry: Entry, item: EntryItem) -> dict[str, object]:
+def _resource(entry: Entry, item: ItemParts) -> dict[str, object]:
     resource: dict[str, object] = {
         "name": item.field_type or "unknown",
         "type": "personal data field",
@@ -233,7 +233,7 @@ def _resource(entry: Entry, item: EntryItem) -> dict[str, object]:
     return resource
 
 
-def _item_cells(item: EntryItem) -> tuple[str, ...]:
+def _item_cells(item: ItemParts) -> tuple[str, ...]:
     return (
         item.token_digest.hex(),
         item.field_type,

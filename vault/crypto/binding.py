@@ -8,6 +8,7 @@ version does not open. Leaves to others: whether the parts are the right ones.
     0x01 | (length, 2 bytes big-endian | bytes)*        first the label, then the parts
 """
 
+import functools
 import uuid
 
 from vault.crypto.envelope import VERSION as ENVELOPE_VERSION
@@ -16,6 +17,7 @@ VERSION = 1
 MAX_PART_BYTES = 0xFFFF
 MAX_KEY_VERSION = 0x7FFF_FFFF
 """Key versions are PostgreSQL integers."""
+_BAD_PART = "a bound part is empty or too long"
 
 
 def field_aad(*, tenant: str, subject_id: uuid.UUID, field_type: str, token: str) -> bytes:
@@ -24,13 +26,19 @@ def field_aad(*, tenant: str, subject_id: uuid.UUID, field_type: str, token: str
     Raises:
         ValueError: a part is empty or longer than 65,535 bytes.
     """
-    return _bind(
-        b"field",
-        tenant.encode(),
-        subject_id.bytes,
-        field_type.encode(),
-        token.encode(),
-        bytes((ENVELOPE_VERSION,)),
+    # As `_bind`, with the parts kept that come again and again: 1 µs in place of 3.
+    bound = token.encode()
+    if not 1 <= len(bound) <= MAX_PART_BYTES:
+        raise ValueError(_BAD_PART)
+    return b"".join(
+        (
+            _field_head(tenant),
+            subject_id.bytes,
+            _field_name(field_type),
+            len(bound).to_bytes(2),
+            bound,
+            _FIELD_END,
+        )
     )
 
 
@@ -67,6 +75,20 @@ def _bind(*parts: bytes) -> bytes:
     bound = bytearray((VERSION,))
     for part in parts:
         if not 1 <= len(part) <= MAX_PART_BYTES:
-            raise ValueError("a bound part is empty or too long")
+            raise ValueError(_BAD_PART)
         bound += len(part).to_bytes(2, "big") + part
     return bytes(bound)
+
+
+@functools.lru_cache(1024)
+def _field_head(tenant: str) -> bytes:
+    """What stands before the subject's 16 bytes."""
+    return _bind(b"field", tenant.encode(), bytes(16))[:-16]
+
+
+@functools.lru_cache(1024)
+def _field_name(field_type: str) -> bytes:
+    return _bind(field_type.encode())[1:]
+
+
+_FIELD_END = _bind(bytes((ENVELOPE_VERSION,)))[1:]

@@ -29,7 +29,9 @@ _PREFIX = re.compile(r"[a-z]{2,8}")
 _ENVIRONMENT = re.compile(r"[a-z][a-z0-9]{1,7}")
 _TOKEN = re.compile(
     r"[a-z]{2,8}_(?P<environment>[a-z][a-z0-9]{1,7})_"
-    rf"[{_ALPHABET}]{{{BODY_CHARS + CHECK_CHARS}}}"
+    # 26 and 7 characters hold 130 and 35 bits: the 2 and 3 in front must be zero, or
+    # several strings would stand for one token.
+    rf"[0-7][{_ALPHABET}]{{{BODY_CHARS - 1}}}[0-3][{_ALPHABET}]{{{CHECK_CHARS - 1}}}"
 )
 _DIGEST_DOMAIN = b"pdvault/token/v1\x00"
 
@@ -69,16 +71,10 @@ def token_form(text: str, environment: str | None = None) -> TokenForm:
     A token of another environment has BAD_GRAMMAR: it cannot be one of ours.
     """
     match = _TOKEN.fullmatch(text)
-    if match is None or environment not in (None, match["environment"]):
+    if match is None or (environment is not None and environment != match["environment"]):
         return TokenForm.BAD_GRAMMAR
-    # 26 and 7 characters hold 130 and 35 bits: the 2 and 3 in front must be zero, or
-    # several strings would stand for one token.
-    unchecked, check = text[:-CHECK_CHARS], _number(text[-CHECK_CHARS:])
-    if _number(unchecked[-BODY_CHARS:]) >> 128 or check >> 32:
-        return TokenForm.BAD_GRAMMAR
-    if check != _checksum(unchecked):
-        return TokenForm.BAD_CHECK
-    return TokenForm.GOOD
+    check = int(text[-CHECK_CHARS:].translate(_TO_INT), 32)
+    return TokenForm.GOOD if check == _checksum(text[:-CHECK_CHARS]) else TokenForm.BAD_CHECK
 
 
 def token_digest(token: str) -> bytes:
@@ -93,7 +89,3 @@ def _checksum(unchecked: str) -> int:
 def _base32(number: int, width: int) -> str:
     pairs = [_PAIRS[number >> at & 1023] for at in range(10 * ((width - 1) // 2), -1, -10)]
     return "".join(pairs)[-width:]
-
-
-def _number(text: str) -> int:
-    return int(text.translate(_TO_INT), 32)

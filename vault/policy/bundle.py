@@ -170,7 +170,18 @@ class Bundle:
             consented: whether the subject's consent to this purpose stands.
         """
         consented = consented is True
-        key = (principal, purpose, field_type, wanted, tenant, consented)
+        # The principal's parts: a frozen dataclass hashes itself in Python, a tuple does not.
+        key = (
+            principal.id,
+            principal.authentication,
+            principal.tenant,
+            principal.roles,
+            purpose,
+            field_type,
+            wanted,
+            tenant,
+            consented,
+        )
         known = self._memo.get(key)
         if known is not None:
             return known

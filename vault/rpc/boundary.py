@@ -7,7 +7,6 @@ If entries can't be written the answer is an error and holds nothing else.
 """
 
 import asyncio
-import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
@@ -22,6 +21,7 @@ from vault.clock import Clock
 from vault.errors import Reason, VaultError
 from vault.model import Principal, Verdict
 from vault.policy.bundle import Bundle
+from vault.random_ids import RANDOM_IDS
 from vault.rpc.status import STATUS, status_of
 from vault.rpc.wire import decode
 from vault.service.call import Call
@@ -204,7 +204,7 @@ class Boundary:
     ) -> bytes | status_pb2.Status:
         method = arrival.method
         trace = self._tracer.call(method.rpc, arrival.peer.traceparent)
-        call_id = uuid.uuid4()
+        call_id = RANDOM_IDS.uuid4()
         trace.call_id = call_id.hex
         account = Account(
             rpc=method.rpc, call_id=call_id, trace_id=trace.trace_id, span_id=trace.span_id
