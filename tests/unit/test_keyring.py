@@ -58,6 +58,17 @@ def test_idle_keys_expire_too(keyring, clock):
     assert keyring.get(BOB, 1) is KEY
 
 
+def test_the_oldest_expires_even_if_used_last(keyring, clock):
+    put(keyring, ANN)
+    clock.advance(30)
+    put(keyring, BOB)
+    assert keyring.get(ANN, 1) is KEY
+    clock.advance(30)
+    keyring.expire()
+    assert keyring.counts().entries == 1
+    assert keyring.get(BOB, 1) is KEY
+
+
 def test_uses_are_bounded(keyring):
     put(keyring, ANN)
     assert [keyring.get(ANN, 1) for _ in range(4)] == [KEY, KEY, KEY, None]

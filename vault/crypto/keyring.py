@@ -57,6 +57,8 @@ class Keyring:
         self._max_uses = max_uses
         self._clock = clock
         self._entries: OrderedDict[tuple[SubjectId, int], _Entry] = OrderedDict()
+        # The same by age. Each is in order: no pass over a million keys may hold up the calls.
+        self._ages: OrderedDict[tuple[SubjectId, int], None] = OrderedDict()
         self._versions: dict[SubjectId, set[int]] = {}
         self._generation = 0
         self._is_paused = False
@@ -100,6 +102,7 @@ class Keyring:
             self._evict(next(iter(self._entries)), "entries")
         expires_ns = self._clock.monotonic_ns() + self._max_age_ns
         self._entries[name] = _Entry(key, expires_ns, self._max_uses)
+        self._ages[name] = None
         self._versions.setdefault(subject_id, set()).add(key_version)
 
     def drop(self, subject_id: SubjectId) -> None:
@@ -113,6 +116,7 @@ class Keyring:
         self._generation += 1
         self._evictions["cleared"] += len(self._entries)
         self._entries.clear()
+        self._ages.clear()
         self._versions.clear()
 
     def pause(self) -> None:
@@ -128,7 +132,10 @@ class Keyring:
     def expire(self) -> None:
         """Forget what is too old; to be called now and then, so that idle keys go as well."""
         now = self._clock.monotonic_ns()
-        for name in [name for name, entry in self._entries.items() if entry.expires_ns <= now]:
+        while self._ages:
+            name = next(iter(self._ages))
+            if self._entries[name].expires_ns > now:
+                return
             self._evict(name, "age")
 
     def counts(self) -> KeyringCounts:
@@ -141,7 +148,7 @@ class Keyring:
         raise TypeError("keys are neither pickled nor copied")
 
     def _evict(self, name: tuple[SubjectId, int], cause: Cause) -> None:
-        del self._entries[name]
+        del self._entries[name], self._ages[name]
         self._evictions[cause] += 1
         subject_id, key_version = name
         versions = self._versions[subject_id]
