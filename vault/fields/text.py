@@ -1,5 +1,6 @@
 """Which characters a value may hold, and what counts as one character of it."""
 
+import re
 import unicodedata
 
 from vault.fields.faults import Fault, ValueInvalidError
@@ -17,6 +18,8 @@ _REFUSED = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _NONCHARACTER = 0xFFFE  # and 0xFFFF, the last two of each plane
 _ARABIC_NONCHARACTERS = range(0xFDD0, 0xFDF0)
 _ASCII_PRINTABLE = range(0x20, 0x7F)
+_PLAIN = re.compile(r"[\x20-\x7e\u4e00-\u9fff]*")
+"""What most values consist of: nothing in it is ever refused."""
 
 
 def check_characters(text: str) -> None:
@@ -25,6 +28,8 @@ def check_characters(text: str) -> None:
     Raises:
         ValueInvalidError: with CHARACTERS.
     """
+    if _PLAIN.fullmatch(text):
+        return
     marks = 0
     for char in text:
         if ord(char) in _ASCII_PRINTABLE:
