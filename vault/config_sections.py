@@ -195,9 +195,15 @@ class LimitsConfig:
     fields_per_subject: Annotated[
         int, Setting("Most fields of one subject; at most `items`.", low=1, high=10_000)
     ] = 100
-    in_flight_calls: Annotated[int, Setting("Most calls at work at once.", low=1, high=100_000)] = (
-        256
-    )
+    in_flight_calls: Annotated[
+        int,
+        Setting(
+            "Most calls at work at once. One of more than a KiB "
+            "counts as several; half is for one caller.",
+            low=1,
+            high=100_000,
+        ),
+    ] = 1024
     row_queue: Annotated[
         int,
         Setting("Most items waiting for the database; at least `items`.", low=1, high=1_000_000),

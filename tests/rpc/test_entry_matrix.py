@@ -43,7 +43,10 @@ from vault.policy import load_bundle
 _RPCS = every_rpc()
 _MTLS, _JWT, _NONE = Authentication.MTLS, Authentication.JWT, Authentication.NONE
 _IN_FLIGHT = 4
+"""Of one caller, at most: half of all places."""
 _TAIL = "vault.v1.AuditService/TailEntries"
+_DETOKENIZE = "vault.v1.TokenService/Detokenize"
+_TOKENIZE = "vault.v1.TokenService/Tokenize"
 _MALFORMED = b"\x0a\xff"
 _UNKNOWN_FIELD = b"\xd0\x06\x01"
 _TOO_LARGE = b"\x0a" * 3_000_000
@@ -69,7 +72,7 @@ class _World:
 
 @pytest.fixture(scope="module")
 def world(start_service: StartService) -> Iterator[_World]:
-    extra = f"\n[limits]\nin_flight_calls = {_IN_FLIGHT}\n"
+    extra = f"\n[limits]\nin_flight_calls = {2 * _IN_FLIGHT}\n"
     with start_service(extra, prepare=_add_callers) as service:
         first = seed(service)
         with service.recording() as entries:
@@ -459,21 +462,30 @@ def test_overload(world: _World, rpc: str, authentication: Authentication) -> No
     row = ROWS[rpc]
     caller = _caller(row.may.name(authentication), authentication)
     data = _data(world, rpc, row.outcomes(authentication)["good"].request)
-    detokenize = "vault.v1.TokenService/Detokenize"
-    held = ROWS[detokenize].good
-    shipping = _caller("shipping", _MTLS)
-    request = _data(world, detokenize, held.request)
+    # Half of the places for one caller, a quarter for each of two others: then all are taken.
+    holders = [
+        *[(_DETOKENIZE, _MTLS)] * _IN_FLIGHT,
+        *[(_DETOKENIZE, _JWT)] * (_IN_FLIGHT // 2),
+        *[(_TOKENIZE, _MTLS)] * (_IN_FLIGHT // 2),
+    ]
+    at_work = []
     with _locked(world, "tokens"):
-        at_work = [_begin(world, detokenize, request, shipping) for _ in range(_IN_FLIGHT)]
+        for held, how in holders:
+            good = ROWS[held].outcomes(how)["good"]
+            holder = _caller(ROWS[held].may.name(how), how)
+            at_work.append(
+                (held, holder, good, *_begin(world, held, _data(world, held, good.request), holder))
+            )
+            time.sleep(0.02)
         wait_until(lambda: _waiting(world) > 0, seconds=5, text="the calls did not come to wait")
         time.sleep(0.2)
         trace, call = _begin(world, rpc, data, caller)
         answer = _end(rpc, call)
     assert "OVERLOADED" == answer.reason
     _check(world, rpc, trace, caller, [Expected("FAILED", "OVERLOADED")], call_id=answer.call_id)
-    for held_trace, held_call in at_work:
-        assert "OK" == _end(detokenize, held_call).code
-        _check(world, detokenize, held_trace, shipping, held.entries)
+    for held, holder, good, held_trace, held_call in at_work:
+        assert "OK" == _end(held, held_call).code
+        _check(world, held, held_trace, holder, good.entries)
 
 
 def test_at_once(world: _World) -> None:

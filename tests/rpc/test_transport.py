@@ -17,12 +17,13 @@ from vault.model import Verdict
 _MB = 1_000_000
 _GROWTH = 64 * _MB
 _LIMIT = 8
+"""Calls of one caller at work, at most: half of all places."""
 
 
 @pytest.fixture(scope="module")
 def small(start_service: StartService) -> Iterator[VaultService]:
     """A service that takes few calls at once."""
-    with start_service(f"\n[limits]\nin_flight_calls = {_LIMIT}\n") as started:
+    with start_service(f"\n[limits]\nin_flight_calls = {2 * _LIMIT}\n") as started:
         started.tokenize({"phone": "13812345678"})  # so that everything is loaded
         yield started
 
@@ -160,6 +161,36 @@ def test_work_gets_done_under_lasting_overload(small: VaultService) -> None:
     # A refusal costs less than an answer; a service that only refuses serves a few hundredths.
     assert counts["OK"] > 0.1 * counts.total(), counts
     assert 300 < counts["OK"], counts
+
+
+def test_a_greedy_caller_leaves_room(small: VaultService) -> None:
+    """While one caller has all that it may have at work, another's calls are let in."""
+    path, data = _detokenize(small)
+    large = calls.message(
+        "Tokenize",
+        {
+            "idempotency_key": new_key(),
+            "subjects": [
+                {
+                    "subject_ref": new_key(),
+                    "fields": [{"field_type": "phone", "value": "13812345678"}] * 50,
+                }
+                for _ in range(10)
+            ],
+        },
+    )
+    small.database.execute("begin")
+    small.database.execute("lock table audit_entries in share row exclusive mode")
+    try:
+        greedy = small.channel("order")
+        big = [calls.begin(greedy, RPCS["Tokenize"].path, large) for _ in range(4 * _LIMIT)]
+        time.sleep(1)
+        served = [calls.begin(small.channel("shipping"), path, data) for _ in range(_LIMIT // 2)]
+        time.sleep(0.5)
+    finally:
+        small.database.execute("rollback")
+    assert {"OK"} == {calls.end(future).code for future in served}
+    assert {"OK", "RESOURCE_EXHAUSTED"} == {calls.end(future).code for future in big}
 
 
 def test_calls_that_were_turned_away_keep_nobody_out(small: VaultService) -> None:

@@ -22,6 +22,7 @@ from vault.errors import Reason, VaultError
 from vault.model import Principal, Verdict
 from vault.policy.bundle import Bundle
 from vault.random_ids import RANDOM_IDS
+from vault.rpc.admission import Admission
 from vault.rpc.status import STATUS, status_of
 from vault.rpc.wire import decode
 from vault.service.call import Call
@@ -135,10 +136,9 @@ class Boundary:
         self._metrics = metrics
         self._clock = clock
         self._max_request_bytes = max_request_bytes
-        self._max_in_flight = max_in_flight
+        self._admission = Admission(max_in_flight, clock)
         self._default_deadline_s = default_deadline_s
         self._gate = gate or _always_open
-        self._at_work = 0
         self._streams = 0
         self._is_draining = False
         self._settling: set[asyncio.Task[None]] = set()
@@ -271,11 +271,7 @@ class Boundary:
         self._gate()
         # Only calls that were let in count: those that are turned away and wait for their entry
         # must not keep others out, or lasting overload would end in nothing but refusals.
-        if self._at_work >= self._max_in_flight:
-            raise VaultError(
-                Reason.OVERLOADED, "too many calls are at work; try again", retry_after_ms=200
-            )
-        self._at_work += 1
+        admitted = self._admission.enter(principal, len(arrival.data), peer.seconds_left)
         try:
             # 2. Decode and limit.
             trace.mark(names.STAGE_DECODE)
@@ -283,7 +279,7 @@ class Boundary:
             # 3 to 7. The procedure, which ends with durable entries.
             answer = await procedure(Call(principal, bundle, account, trace), request)
         finally:
-            self._at_work -= 1
+            self._admission.leave(admitted)
         # 8. Reply.
         trace.mark(names.STAGE_REPLY)
         return answer

@@ -2,7 +2,8 @@
 
 Guarantees: there is no listener without a client certificate that the configured CAs
 issued; a certificate that was rotated on disk serves new connections; every method
-goes through the boundary. Left to the boundary: everything about a call.
+goes through the boundary; calls do not pile up before it. Left to the boundary: everything
+about a call.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -21,6 +22,11 @@ from vault.rpc.status import DETAILS_KEY, grpc_code
 _MAX_METADATA = 16 * 1024
 _MAX_CONNECTION_AGE_MS = 60 * 60 * 1000
 """An hour: no connection outlives its certificate's replacement for long."""
+_MAX_PENDING = 96
+_MAX_PENDING_EVER = 128
+"""Calls that have come in and that nobody has looked at yet. Beyond the first number the transport
+cancels some that come, from the second on all. They are looked at one by one, in the order in
+which they came: were more to wait, under overload all would be late (ADR 21)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +179,8 @@ def _options(settings: ServerSettings) -> list[tuple[str, int]]:
         # Only uncompressed messages (bit 0): a compressed one may grow past every limit.
         ("grpc.compression_enabled_algorithms_bitset", 1),
         ("grpc.max_concurrent_streams", 1000),
+        ("grpc.server.max_pending_requests", _MAX_PENDING),
+        ("grpc.server.max_pending_requests_hard_limit", _MAX_PENDING_EVER),
         ("grpc.max_connection_age_ms", _MAX_CONNECTION_AGE_MS),
         ("grpc.max_connection_age_grace_ms", 30_000),
         ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),

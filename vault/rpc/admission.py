@@ -1,0 +1,104 @@
+"""Who gets in when there is more to do than can be done in time.
+
+Guarantees: what is at work is bounded; a caller, however greedy, leaves room to others; while
+calls take too long for their deadlines, fewer get in. What does not get in is refused at once.
+Leaves to the transport: what comes faster than it can be looked at (`vault.rpc.server`).
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+
+from vault.clock import Clock
+from vault.errors import Reason, VaultError
+from vault.model import Principal
+
+BYTES_A_PLACE = 1024
+"""Of a request. Some twenty tokens, which cost about as much as what is the same for every call."""
+_LEAST_PLACES = 128
+"""The room does not shrink below: enough that every trip to the database is shared by many."""
+_STEP_NS = 50_000_000
+_SHRINK = 0.9
+_GROW = 1.02
+_SLOW_NS = 100_000_000
+"""Calls that are faster than this say nothing against the room, however short their deadlines."""
+_RETRY_AFTER_MS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A call that was let in.
+
+    Attributes:
+        places: that it takes.
+        slow_ns: when it will have taken more than half of the time that it had left.
+    """
+
+    caller: str
+    places: int
+    slow_ns: int | None
+
+
+class Admission:
+    """Counts what is at work, in places: a call takes one, and one for each KiB of its request.
+
+    Nobody gets in while all places are taken. Who holds a quarter of them gets no more while
+    half of them are taken. A call counts as a quarter at most: what greedy callers hold
+    leaves a quarter to the others.
+
+    The room shrinks while calls take more than half of the time that their deadlines left
+    them, and grows back, up to `places`, while it is full and they do not.
+    """
+
+    def __init__(self, places: int, clock: Clock) -> None:
+        self._most = self._room = float(places)
+        self._least = min(places, _LEAST_PLACES)
+        self._clock = clock
+        self._taken = 0
+        self._held: Counter[str] = Counter()
+        self._is_slow = self._is_full = False
+        self._next_ns = 0
+
+    @property
+    def room(self) -> int:
+        """How many places there are now."""
+        return int(self._room)
+
+    def enter(self, caller: Principal, request_bytes: int, seconds_left: float | None) -> Admitted:
+        """Lets a call in.
+
+        Raises:
+            VaultError: OVERLOADED.
+        """
+        room = self.room
+        quarter = max(1, room // 4)
+        has_enough = self._held[caller.id] >= quarter
+        if self._taken >= (max(1, room // 2) if has_enough else room):
+            self._is_full = True
+            raise VaultError(
+                Reason.OVERLOADED,
+                "too many calls are at work; try again",
+                retry_after_ms=_RETRY_AFTER_MS,
+            )
+        places = min(1 + request_bytes // BYTES_A_PLACE, quarter)
+        self._taken += places
+        self._held[caller.id] += places
+        slow_ns = None
+        if seconds_left is not None:
+            slow_ns = self._clock.monotonic_ns() + max(_SLOW_NS, int(seconds_left * 5e8))
+        return Admitted(caller.id, places, slow_ns)
+
+    def leave(self, admitted: Admitted) -> None:
+        """Takes note of a call's end."""
+        self._taken -= admitted.places
+        self._held[admitted.caller] -= admitted.places
+        if not self._held[admitted.caller]:
+            del self._held[admitted.caller]
+        now = self._clock.monotonic_ns()
+        self._is_slow |= admitted.slow_ns is not None and now > admitted.slow_ns
+        if now >= self._next_ns:
+            if self._is_slow:
+                self._room = max(self._least, self._room * _SHRINK)
+            elif self._is_full:
+                self._room = min(self._most, self._room * _GROW)
+            self._is_slow = self._is_full = False
+            self._next_ns = now + _STEP_NS
