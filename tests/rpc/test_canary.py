@@ -233,7 +233,7 @@ def _objects(played: Played) -> None:
         SubjectInput(f"{WORD}", [field_input]),
         Revealed(PHONE, 1, "phone"),  # type: ignore[arg-type]
         Issued(WORD),
-        WantedToken(WORD, 0),  # type: ignore[arg-type]
+        WantedToken(WORD, 0, True),  # type: ignore[arg-type]
     )
 
 

@@ -92,7 +92,7 @@ class EntryAct:
         return f"{self.request_id.hex}:{self.digest.hex()}{marks}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen: as `vault.rows.TokenRow`
 class Entry:
     """One call's account of one subject.
 

@@ -80,11 +80,12 @@ class Identifier:
         """
         # 1. The service at the other end of the channel.
         certificate = self._certificates.identify(pem)
-        carrier_id = str(certificate.spiffe_id)
-        meet(_proved(bundle, carrier_id, Authentication.MTLS, TenantId("")))
+        carrier_id = certificate.principal_id
+        proved = _proved(bundle, carrier_id, Authentication.MTLS, TenantId(""))
+        meet(proved)
         carrier = _known(bundle, carrier_id, service)
         if not authorization:
-            return Principal(carrier_id, Authentication.MTLS, carrier.tenant, carrier.roles)
+            return proved
         # 2. The person for whom it calls. A header that can't be used is never ignored.
         if not carrier.may_carry_people:
             raise VaultError(Reason.BEARER_INVALID, "this service may not call on behalf of people")

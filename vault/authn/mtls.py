@@ -30,6 +30,7 @@ class PeerCertificate:
 
     Attributes:
         spiffe_id: always with a path.
+        principal_id: the same as text.
         sha256: digest of the DER bytes, 32 bytes.
         not_before_ns: first moment of validity, Unix nanoseconds.
         not_after_ns: first moment after it. A certificate counts whole seconds and
@@ -37,6 +38,7 @@ class PeerCertificate:
     """
 
     spiffe_id: SpiffeId
+    principal_id: str
     sha256: bytes
     not_before_ns: int
     not_after_ns: int
@@ -97,6 +99,7 @@ def _read(pem: bytes, *, trust_domain: str) -> PeerCertificate:
     _check_leaf(extensions)
     return PeerCertificate(
         spiffe_id=spiffe_id,
+        principal_id=str(spiffe_id),
         sha256=certificate.fingerprint(hashes.SHA256()),
         not_before_ns=_unix_seconds(certificate.not_valid_before_utc) * 10**9,
         not_after_ns=(_unix_seconds(certificate.not_valid_after_utc) + 1) * 10**9,

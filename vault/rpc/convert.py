@@ -36,6 +36,7 @@ _CASE_RULE = "is not KIND:ID, of [a-z]{2,16} and [A-Za-z0-9._-]{1,64}"
 _PERSONAL_NUMBER = re.compile(r"[0-9]{7,}[Xx]?")
 _NO_SEPARATORS = {ord(separator): None for separator in "._-"}
 NAME_RULE = "is not a name of [a-z0-9_]"
+_VIEWS = {view.value: view for view in View}
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,11 +146,16 @@ def detokenize_query(request: tokens_pb2.DetokenizeRequest, limits: Limits) -> D
     items: list[WantedToken] = []
     for index, item in enumerate(request.items):
         token = item.token
-        if not token:
-            raise invalid(Reason.FIELD_MISSING, f"items[{index}].token", "is required")
-        if token_form(token) is TokenForm.BAD_GRAMMAR:
-            raise invalid(Reason.FIELD_INVALID, f"items[{index}].token", "is not a token")
-        items.append(WantedToken(token, view_of(item.view, f"items[{index}].view")))
+        form = token_form(token)
+        if form is TokenForm.BAD_GRAMMAR:
+            path = f"items[{index}].token"
+            if not token:
+                raise invalid(Reason.FIELD_MISSING, path, "is required")
+            raise invalid(Reason.FIELD_INVALID, path, "is not a token")
+        view = _VIEWS.get(item.view)
+        if view is None:
+            raise invalid(Reason.FIELD_INVALID, f"items[{index}].view", "is no view")
+        items.append(WantedToken(token, view, form is TokenForm.GOOD))
     return DetokenizeQuery(
         request.purpose, items, request.all_or_nothing, case_ref(request.case, "case")
     )

@@ -31,12 +31,24 @@ class CaseRef:
     id: str = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+# The next two are not frozen, though nobody changes them: there is one of each for every item, and
+# a frozen one takes twice as long to make.
+@dataclass(slots=True)
 class WantedToken:
-    """One item of a Detokenize request."""
+    """One item of a Detokenize request; `is_sound`: its check characters fit."""
 
     token: str = field(repr=False)
     view: View
+    is_sound: bool
+
+
+@dataclass(slots=True)
+class Revealed:
+    """A value in the view that policy allows."""
+
+    value: str = field(repr=False)
+    view: View
+    field_type: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +59,6 @@ class DetokenizeQuery:
     items: Sequence[WantedToken]
     all_or_nothing: bool
     case: CaseRef | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Revealed:
-    """A value in the view that policy allows."""
-
-    value: str = field(repr=False)
-    view: View
-    field_type: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,7 +79,7 @@ class Metrics:
         self._strict = strict
         self._started_ns = time.time_ns()
         self._calls: defaultdict[Labels, int] = defaultdict(int)
-        self._verdicts: defaultdict[Labels, int] = defaultdict(int)
+        self._verdicts: defaultdict[tuple[str, Verdict, Reason], int] = defaultdict(int)
         self._stage_ns: defaultdict[Labels, int] = defaultdict(int)
         self._stage_runs: defaultdict[Labels, int] = defaultdict(int)
         self._trips: defaultdict[Labels, int] = defaultdict(int)
@@ -89,7 +89,7 @@ class Metrics:
         self._durations: defaultdict[str, _Durations] = defaultdict(_Durations)
         self._watched: dict[str, Callable[[], Readings]] = {
             names.CALLS.name: self._calls.copy,
-            names.VERDICTS.name: self._verdicts.copy,
+            names.VERDICTS.name: self._named_verdicts,
             names.STAGE_DURATION.name: self._stage_seconds,
             names.STAGE_RUNS.name: self._stage_runs.copy,
             names.TRIP_COUNT.name: self._trips.copy,
@@ -138,7 +138,7 @@ class Metrics:
 
     def count_items(self, rpc: str, verdict: Verdict, reason: Reason, count: int = 1) -> None:
         """Counts items of a call that share their verdict and reason."""
-        self._verdicts[rpc, verdict.name, reason.name] += count
+        self._verdicts[rpc, verdict, reason] += count
 
     def count_trip(self, trip: str, items: int) -> None:
         """Counts a coalesced round trip and what it carried."""
@@ -183,6 +183,12 @@ class Metrics:
     def close(self, *, seconds: float = 2.0) -> None:
         """Ends the readers, each after a last reading, within about `seconds`."""
         self._provider.shutdown(timeout_millis=seconds * 1000)
+
+    def _named_verdicts(self) -> Readings:
+        return {
+            (rpc, verdict.name, reason.name): count
+            for (rpc, verdict, reason), count in self._verdicts.copy().items()
+        }
 
     def _stage_seconds(self) -> Readings:
         return {labels: total * 1e-9 for labels, total in self._stage_ns.copy().items()}
