@@ -27,6 +27,8 @@ _OVERLOAD = 5
 _OVERLOAD_CONNECTIONS = 16
 _CALM_S = 20.0
 """How long the service may take to work off what a storm left."""
+_CALM_AFTER_S = 1.0
+"""In which the service lets as many calls in as before."""
 _MB = 1024 * 1024
 
 
@@ -68,6 +70,7 @@ def overload(bench: Bench, jobs: Jobs) -> None:
         # The first second fills queues and caches; what follows has to hold.
         storm = bench.run(job, bench.size.overload_s, warm=bench.size.overload_s / 4, lenient=True)
         bench.settle(_CALM_S)
+        time.sleep(_CALM_AFTER_S)
         after = resident_bytes(child.pid)
         rows[name] = {
             "peak_calls_per_s": round(calls_per_s(peak), 1),

@@ -93,7 +93,7 @@ def test_one_place_is_enough_to_work(clock):
 
 
 def _work(
-    admission: Admission, clock: FrozenClock, took: float, left: float | None, rounds: int = 200
+    admission: Admission, clock: FrozenClock, took: float, left: float | None, rounds: int = 120
 ) -> None:
     """As many calls as fit, each of which takes some seconds of those left to it."""
     for _ in range(rounds):
@@ -112,6 +112,16 @@ def test_room_grows_back(admission, clock):
     _work(admission, clock, took=0.6, left=1.0)
     _work(admission, clock, took=0.2, left=1.0)
     assert PLACES == admission.room
+
+
+def test_room_is_back_soon_after(admission, clock):
+    """A second of calm, with hardly a call."""
+    _work(admission, clock, took=0.6, left=1.0)
+    clock.advance(0.2)
+    admission.leave(admission.enter(SMALL, 10, 1.0))
+    assert PLACES > admission.room
+    clock.advance(0.8)
+    assert PLACES // 2 == len(fill(admission, GREEDY))
 
 
 @pytest.mark.parametrize(("took", "left"), [(0.4, 1.0), (20.0, None), (0.09, 0.1)])

@@ -19,6 +19,9 @@ _LEAST_PLACES = 128
 _STEP_NS = 50_000_000
 _SHRINK = 0.9
 _GROW = 1.02
+_RECOVER = 1.2
+_MOST_STEPS = 40
+"""More than it takes to grow back from the least to a thousand times as much."""
 _SLOW_NS = 100_000_000
 """Calls that are faster than this say nothing against the room, however short their deadlines."""
 _RETRY_AFTER_MS = 200
@@ -46,7 +49,7 @@ class Admission:
     leaves a quarter to the others.
 
     The room shrinks while calls take more than half of the time that their deadlines left
-    them, and grows back, up to `places`, while it is full and they do not.
+    them, and grows back, up to `places`, while they do not: slowly while it is full, else fast.
     """
 
     def __init__(self, places: int, clock: Clock) -> None:
@@ -56,7 +59,7 @@ class Admission:
         self._taken = 0
         self._held: Counter[str] = Counter()
         self._is_slow = self._is_full = False
-        self._next_ns = 0
+        self._step_ns = clock.monotonic_ns()
 
     @property
     def room(self) -> int:
@@ -69,6 +72,8 @@ class Admission:
         Raises:
             VaultError: OVERLOADED.
         """
+        now = self._clock.monotonic_ns()
+        self._adjust(now)
         room = self.room
         quarter = max(1, room // 4)
         has_enough = self._held[caller.id] >= quarter
@@ -84,7 +89,7 @@ class Admission:
         self._held[caller.id] += places
         slow_ns = None
         if seconds_left is not None:
-            slow_ns = self._clock.monotonic_ns() + max(_SLOW_NS, int(seconds_left * 5e8))
+            slow_ns = now + max(_SLOW_NS, int(seconds_left * 5e8))
         return Admitted(caller.id, places, slow_ns)
 
     def leave(self, admitted: Admitted) -> None:
@@ -95,10 +100,17 @@ class Admission:
             del self._held[admitted.caller]
         now = self._clock.monotonic_ns()
         self._is_slow |= admitted.slow_ns is not None and now > admitted.slow_ns
-        if now >= self._next_ns:
-            if self._is_slow:
-                self._room = max(self._least, self._room * _SHRINK)
-            elif self._is_full:
-                self._room = min(self._most, self._room * _GROW)
-            self._is_slow = self._is_full = False
-            self._next_ns = now + _STEP_NS
+        self._adjust(now)
+
+    def _adjust(self, now: int) -> None:
+        """Once in a step: what the calls of the step say of the room, and the time since then."""
+        steps = (now - self._step_ns) // _STEP_NS
+        if not steps:
+            return
+        if self._is_slow:
+            self._room = max(self._least, self._room * _SHRINK)
+        elif self._room < self._most:
+            factor = _GROW if self._is_full else _RECOVER ** min(steps, _MOST_STEPS)
+            self._room = min(self._most, self._room * factor)
+        self._is_slow = self._is_full = False
+        self._step_ns = now
