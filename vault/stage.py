@@ -2,8 +2,9 @@
 
 A stage makes one kind of round trip (load rows, open keys, commit). While a trip
 is under way newcomers queue; the next trip takes all of them, up to its size.
-When nothing is under way the first newcomer leaves at once. So a stage adds no
-latency when idle and shares each trip's cost when busy.
+A trip leaves at once when the event loop has nothing else to do; while it has, the trip waits a
+few of its rounds for those whom they bring. So a stage adds no latency when idle and shares
+each trip's cost when busy.
 
 Guarantees: every submitted item gets exactly one result or error; the queue is
 bounded and says so at once (`OVERLOADED`); a waiter that goes away costs nobody
@@ -11,6 +12,7 @@ else anything. Left to the trip function: its own time limit.
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -18,6 +20,11 @@ from typing import Generic, Protocol, TypeVar
 
 from vault.errors import Reason, VaultError
 from vault.telemetry.trace import CallTrace
+
+_ROUNDS = 8
+"""Most rounds of the event loop that a trip waits for more riders."""
+_QUIET_S = 60e-6
+"""A round shorter than this had no work."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -134,9 +141,16 @@ class Stage(Generic[Item, Result]):
     async def _run(self) -> None:
         """Makes one lane's trips until nobody waits."""
         while self._queue:
+            await self._gather()
             await self._make_trip()
-            # Whoever is about to come in this very round of the loop rides along.
+
+    async def _gather(self) -> None:
+        """Lets calls come in for as long as the loop is busy with them."""
+        for _ in range(_ROUNDS):
+            began = time.perf_counter()
             await asyncio.sleep(0)
+            if time.perf_counter() - began < _QUIET_S or self._queued >= self._max_trip:
+                return
 
     def _take(self) -> list[_Waiting[Item, Result]]:
         taken: list[_Waiting[Item, Result]] = []
