@@ -29,6 +29,7 @@ from vault.app.parts import transit_settings
 from vault.app.stages import open_stages
 from vault.app.upkeep import (
     cancelled,
+    collect_seldom,
     expire,
     forbid_core_dumps,
     sweep,
@@ -170,6 +171,7 @@ class Service:
     async def _start(self) -> None:
         config, clock = self._config, self._clock
         forbid_core_dumps()
+        collect_seldom()
 
         # 1. The rules.
         holder = await asyncio.to_thread(
