@@ -301,7 +301,7 @@ class AuditConfig:
     patrol_leaves_per_second: Annotated[
         int,
         Setting(
-            "How many stored leaves the patrol derives anew.",
+            "How many stored leaves the patrol derives anew; a tenth of it under load.",
             unit="leaves a second",
             low=10,
             high=100_000,

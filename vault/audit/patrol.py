@@ -6,6 +6,7 @@ itself. Damage ends the patrol with an alarm, and leaves to `vault.audit.sequenc
 """
 
 import asyncio
+import time
 from typing import Protocol
 
 from vault.audit.alarms import Alarm, Alarms, TreeDamageError
@@ -22,6 +23,10 @@ _CHUNK = 256
 """Leaves in one trip: a tile's worth."""
 _IDLE_S = 1.0
 """Between two passes, and after a trip that failed."""
+_BUSY = 0.5
+"""Share of its time that the event loop works, from which on calls come first."""
+_SLOWER = 10
+"""How many times slower it walks then."""
 
 
 class PublishedTree(StoredTree, Protocol):
@@ -35,7 +40,7 @@ class Patrol:
 
     Args:
         stored: reads the tree, with the auditors' role.
-        leaves_per_second: how fast it walks.
+        leaves_per_second: how fast it walks; a tenth of it while the event loop is busy.
     """
 
     def __init__(
@@ -76,6 +81,7 @@ class Patrol:
             raise TreeDamageError(Alarm.CHECKPOINT_DAMAGED, row.size) from error
         growth = Growth()
         chunk = min(_CHUNK, self._rate)
+        load = _Load()
         while growth.size < row.size:
             count = min(chunk, row.size - growth.size)
             rows = await self._stored.leaves(growth.size, count)
@@ -83,9 +89,25 @@ class Patrol:
                 raise TreeDamageError(Alarm.LEAF_DAMAGED, growth.size + len(rows))
             await check_tiles(self._stored, growth.extend(rows))
             await asyncio.sleep(count / self._rate)
+            if load.share() > _BUSY:
+                await asyncio.sleep((_SLOWER - 1) * count / self._rate)
         if growth.root() != row.root:
             raise TreeDamageError(Alarm.FORKED, row.size)
         self.passes += 1
+
+
+class _Load:
+    """How much of its time this thread works."""
+
+    def __init__(self) -> None:
+        self._worked, self._at = time.thread_time(), time.monotonic()
+
+    def share(self) -> float:
+        """Since the last look, 0 to 1."""
+        worked, at = time.thread_time(), time.monotonic()
+        share = (worked - self._worked) / max(1e-9, at - self._at)
+        self._worked, self._at = worked, at
+        return share
 
 
 async def check_row(row: CheckpointRow, signer: CheckpointSigner) -> None:
