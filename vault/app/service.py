@@ -111,6 +111,7 @@ class Service:
         self._holder: BundleHolder | None = None
         self._admit: Callable[[Bundle], Awaitable[None]] = _admit_nothing
         self._telemetry: Telemetry | None = None
+        self._words_of = functools.lru_cache(8)(words_of)  # asked for with each span
 
     async def start(self) -> None:
         """Opens everything, in order; listens last.
@@ -133,7 +134,7 @@ class Service:
 
     def words(self) -> Vocabulary:
         """The words of the bundle in force, for the log; none before there is one."""
-        return words_of(self._holder.current) if self._holder is not None else NO_WORDS
+        return self._words_of(self._holder.current) if self._holder is not None else NO_WORDS
 
     async def reload(self) -> tuple[Violation, ...]:
         """Reads the policy bundle again (SIGHUP). One that is broken, or lets more happen without
@@ -185,7 +186,7 @@ class Service:
         # 2. Telemetry.
         telemetry = Telemetry(
             version=__version__,
-            words=lambda: words_of(holder.current),
+            words=lambda: self._words_of(holder.current),
             otlp_endpoint=config.telemetry.otlp_endpoint,
             otlp_ca_file=config.telemetry.otlp_ca_file,
             span_queue=config.telemetry.span_queue,
