@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import ctypes
 import datetime as dt
+import functools
 import gc
 import resource
 from collections.abc import Awaitable, Callable, Sequence
@@ -59,6 +60,7 @@ def today(clock: Clock) -> dt.date:
     return dt.datetime.fromtimestamp(clock.unix_ns() / 1e9, dt.UTC).date()
 
 
+@functools.lru_cache(8)  # asked for each record that becomes spans
 def words_of(bundle: Bundle) -> Vocabulary:
     return Vocabulary(purposes=frozenset(bundle.purposes), tenants=frozenset((*bundle.tenants, "")))
 
