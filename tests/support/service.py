@@ -17,7 +17,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ from vault.embedded.files import make_folder, write_file
 from vault.embedded.pki import CLIENTS
 from vault.embedded.ports import free_port
 from vault.store.migrate import migrate
+from vault.telemetry.span_file import parse_line
 
 _RUNNER = Path(__file__).with_name("service_runner.py")
 _START_S = 30.0
@@ -255,7 +256,7 @@ class VaultService:
 
     def spans(self) -> list[dict[str, Any]]:
         lines = self.spans_file.read_text().splitlines() if self.spans_file.exists() else []
-        return [json.loads(line) for line in lines]
+        return [asdict(span) for line in lines for span in parse_line(line)]
 
 
 def _merged(text: str, extra: str) -> str:
