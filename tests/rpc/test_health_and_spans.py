@@ -90,7 +90,7 @@ def test_one_calls_span_tree(own: VaultService) -> None:
     # The entry has the trace's id and the call's span, the span the entry's id.
     assert (_TRACE, call["span_id"]) == (entry.trace_id.hex(), entry.span_id.hex())
     attributes = call["attributes"]
-    assert [entry.entry_id.hex] == attributes["pdvault.entry.ids"]
+    assert (entry.entry_id.hex,) == attributes["pdvault.entry.ids"]
     assert entry.call_id.hex == attributes["pdvault.call.id"]
     assert "delivery" == attributes["pdvault.purpose"]
     assert (1, 1) == (attributes["pdvault.items"], attributes["pdvault.items.allowed"])
@@ -144,7 +144,7 @@ def test_shared_trips_are_linked_with_each_call(own: VaultService) -> None:
         assert trip["parent_id"] is None
         assert trip["attributes"]["pdvault.trip.calls"] == len(trip["links"])
         for _, stage_id in trip["links"]:
-            assert [trip["trace_id"], trip["span_id"]] in by_id[stage_id]["links"]
+            assert (trip["trace_id"], trip["span_id"]) in by_id[stage_id]["links"]
 
 
 @pytest.mark.parametrize(
