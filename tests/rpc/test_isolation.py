@@ -238,7 +238,7 @@ def test_a_raw_client_gets_no_more(service: VaultService, seeds: Seeds) -> None:
     made = calls.message(
         "Detokenize", {"purpose": "delivery", "items": [{"token": seeds.tokens["other"]["phone"]}]}
     )
-    tenant = b"\x22\x0aother-shop"  # field 4
+    tenant = b"\x7a\x0aother-shop"  # field 15
     answer = service.call("Detokenize", made + tenant, caller="shipping")
     assert "FIELD_UNKNOWN" == answer.reason
     metadata = (("x-tenant", "other-shop"), ("tenant", "other-shop"), ("x-roles", "auditor"))
