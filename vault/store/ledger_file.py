@@ -31,7 +31,7 @@ from vault.keys.ledger import (
     read_line,
 )
 
-_MODE = 0o640
+_MODE = 0o600
 
 
 @dataclass(frozen=True, slots=True)
