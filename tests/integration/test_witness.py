@@ -23,7 +23,7 @@ from vault.audit.checkpoint import open_checkpoint
 from vault.embedded import EmbeddedInstance
 from vault.embedded.certificates import SERVER, Leaf, issue
 from vault.embedded.config_file import ORIGIN
-from vault.embedded.files import make_folder, write_file
+from vault.embedded.files import write_file
 from vault.embedded.ports import free_port
 from vault.store.migrate import migrate
 from vault.v1 import audit_pb2
@@ -87,14 +87,13 @@ def house(
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700)
     write_file(folder / "witnesses.toml", toml(witnesses, instance.settings().authority_file))
-    # One ledger for all, as copies of a database share that of the first.
-    ledger = make_folder(instance.settings().ledger_file.parent) / "witnesses.jsonl"
     extra = (
-        f"[custody]\nledger_file = '{ledger}'\n"
         "[audit]\nwitnesses_file = 'witnesses.toml'\n"
         f"witness_quorum = {quorum}\nwitness_lag_seconds = 1"
     )
-    return VaultService(instance, urls, folder, extra)
+    service = VaultService(instance, urls, folder, extra)
+    service.ledger_name = "witnesses"  # one for all, as copies of a database share its ledger
+    return service
 
 
 @asynccontextmanager

@@ -54,6 +54,7 @@ class VaultService:
         self.instance = instance
         self.urls = urls
         self.folder = folder
+        self.ledger_name = ""  # of the database
         self.policies = write_bundle(folder / "policies")
         self.log = folder / "service.log"
         self.spans_file = folder / "spans.jsonl"
@@ -124,7 +125,7 @@ class VaultService:
             elif each.name == "ledger_file":
                 # Of the database, so that all services on it share it.
                 folder = make_folder(shared.ledger_file.parent)
-                own[each.name] = folder / f"{self.urls.name}.jsonl"
+                own[each.name] = folder / f"{self.ledger_name or self.urls.name}.jsonl"
         return replace(shared, **own)
 
     def stop(self) -> int:
