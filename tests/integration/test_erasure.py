@@ -66,7 +66,9 @@ def test_certificate(vault: VaultService) -> None:
     head, lines = ledger_view(vault)
     assert (head.index, head.hash.hex()) == (certificate.ledger_index, certificate.ledger_hash)
     assert old.subject.hex == certificate.subject_id
-    assert [1] == list(certificate.root_versions)
+    # Of one version of the root key, whichever it is: other tests of this session rotate it.
+    assert 1 == len(certificate.root_versions)
+    assert min(certificate.root_versions) >= 1
     assert not certificate.HasField("complete_at")
     kept = certificate.caches_empty_at.ToDatetime() - certificate.erased_at.ToDatetime()
     assert dt.timedelta(seconds=70) == kept

@@ -37,7 +37,9 @@ def house(instance: EmbeddedInstance, urls: DatabaseUrls, folder: Path) -> Vault
     """A service that was not started; what its folder holds else stays."""
     folder.mkdir(mode=0o700, exist_ok=True)
     shutil.rmtree(folder / "policies", ignore_errors=True)
-    return VaultService(instance, urls, folder, "")
+    service = VaultService(instance, urls, folder, "")
+    service.ledger_name = "sequencers"  # one for all, as copies of a database share its ledger
+    return service
 
 
 @asynccontextmanager

@@ -197,7 +197,7 @@ class _Loan(AbstractAsyncContextManager[asyncpg.Connection]):
         trace: TracebackType | None,
     ) -> None:
         try:
-            await self._database._take_back(self._lent, error)  # noqa: SLF001
+            await self._database._take_back(self._lent, error)  # noqa: SLF001 - its own
         except _DRIVER_ERRORS as fault:
             raise _translation(fault) from fault
         if isinstance(error, _DRIVER_ERRORS):
