@@ -37,6 +37,7 @@ CommitResults = list[DoneWrite | VaultError | None]
 _RETENTION = dt.timedelta(hours=25)
 """Idempotency keys are promised for 24 hours; the hour covers clocks and sweeping."""
 _SWEEP_S = 600.0
+_CANCEL_S = 0.5
 _PR_SET_DUMPABLE = 4
 _COLLECT = (20_000, 20, 100)
 """Objects that begin a collection of the youngest, and how many of those begin the next ones. By
@@ -143,6 +144,13 @@ async def sweep(log: LogStore) -> None:
 
 
 async def cancelled(task: "asyncio.Task[None]") -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+    """Ends a task that runs for ever.
+
+    Again and again: what fails while it ends (to give back a lock on a database that is gone, say)
+    takes the place of the cancellation, and the task takes that for one more failure to outlive.
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait((task,), timeout=_CANCEL_S)
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.failure("task.fault", error)
