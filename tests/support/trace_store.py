@@ -13,9 +13,12 @@ import ssl
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
+
+from vault.telemetry.span_file import parse_line
 
 SLOW_S = 5.0
 HUGE = 40 << 20
@@ -58,7 +61,7 @@ def _otlp(span: dict[str, Any], style: str) -> dict[str, Any]:
         return base64.b64encode(bytes.fromhex(text)).decode() if style == "tempo" else text
 
     def value(given: Any) -> dict[str, Any]:
-        if isinstance(given, list):
+        if isinstance(given, (list, tuple)):
             return {"arrayValue": {"values": [value(each) for each in given]}}
         if isinstance(given, int):
             return {"intValue": str(given)}
@@ -110,8 +113,12 @@ class _Handler(BaseHTTPRequestHandler):
                     self._answer(404, b"{}")
 
     def _trace(self, trace_id: str) -> None:
-        lines = map(json.loads, self.spans.read_text().splitlines())
-        spans = [_otlp(span, self.style) for span in lines if span["trace_id"] == trace_id]
+        spans = [
+            _otlp(asdict(span), self.style)
+            for line in self.spans.read_text().splitlines()
+            for span in parse_line(line)
+            if span.trace_id == trace_id
+        ]
         group = [{"resource": {}, "scopeSpans": [{"scope": {}, "spans": spans}]}]
         document = (
             {"batches": group} if self.style == "tempo" else {"result": {"resourceSpans": group}}
