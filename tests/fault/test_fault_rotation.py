@@ -135,7 +135,15 @@ def test_ten_kills(quick: World, tmp_path: Path) -> None:
     kill_during_rotation(quick, tmp_path, 10, 4000)
 
 
-@pytest.mark.parametrize("fault", [sealed, refused, hanging, slow])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        sealed,
+        refused,
+        pytest.param(hanging, marks=pytest.mark.soak),
+        pytest.param(slow, marks=pytest.mark.soak),
+    ],
+)
 def test_without_openbao_a_rotation_waits(
     quick: World, fault: Callable[[World], contextlib.AbstractContextManager[None]]
 ) -> None:

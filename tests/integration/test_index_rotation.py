@@ -122,6 +122,7 @@ def test_two_processes_bind_and_write_through_all_phases(
     assert handles == first.database.value("select count(*) from case_refs")
 
 
+@pytest.mark.soak
 def test_a_second_rotation_keeps_the_chain(services: tuple[VaultService, VaultService]) -> None:
     """What was stored under version 1 is found under 3, by a process that starts anew as well."""
     first, second = services
@@ -145,6 +146,7 @@ def test_a_second_rotation_keeps_the_chain(services: tuple[VaultService, VaultSe
     assert [3] == live_versions(first)
 
 
+@pytest.mark.soak
 def test_the_reference_of_an_erased_consumer_does_not_come_back(
     services: tuple[VaultService, VaultService],
 ) -> None:
