@@ -13,15 +13,12 @@ from vault.app.keys import open_keys
 from vault.app.parts import custody_transit_settings
 from vault.crypto.transit_admin import TransitAdmin
 from vault.errors import Reason, VaultError
-from vault.rpc.boundary import Method, Send, StreamMethod
-from vault.rpc.subject_service import SUBJECT_SERVICE, SubjectService
-from vault.service.call import Call
+from vault.rpc.boundary import Method, StreamMethod
+from vault.rpc.subject_service import SubjectService
+from vault.rpc.unavailable import unavailable_methods
 from vault.service.erase import Eraser
 from vault.service.references import SubjectReferences
 from vault.telemetry.trace import trip_traceparent
-from vault.v1 import keys_pb2, subjects_pb2
-
-KEY_SERVICE = "vault.v1.KeyService"
 
 Methods = Sequence[Method[Any] | StreamMethod[Any]]
 
@@ -34,7 +31,7 @@ async def open_custody(house: House) -> Methods:
         VaultError: the database or Transit does not answer, or refuses the custodians' login.
     """
     if house.config.database.custodian_url_file is None:
-        return _unavailable()
+        return unavailable_methods()
     # Custody's own login; the service's can't turn keys.
     admin = TransitAdmin(
         custody_transit_settings(house.config), clock=house.clock, traceparent=trip_traceparent
@@ -43,7 +40,7 @@ async def open_custody(house: House) -> Methods:
     await admin.open(house.holder.current.tenants)
     keys = await open_keys(house, admin)
     acts = await open_acts(house, admin)
-    return _completed([*keys, *acts, *SubjectService(_eraser(house)).methods()])
+    return [*keys, *acts, *SubjectService(_eraser(house)).methods()]
 
 
 def _eraser(house: House) -> Eraser:
@@ -64,47 +61,3 @@ def _eraser(house: House) -> Eraser:
     )
     house.stack.push_async_callback(eraser.close)
     return eraser
-
-
-def _completed(served: Methods) -> Methods:
-    """Every method of custody: those that are served, and refusals for the others."""
-    rpcs = {method.rpc for method in served}
-    return [*served, *(method for method in _unavailable() if method.rpc not in rpcs)]
-
-
-def _unavailable() -> Methods:
-    async def refuse(_call: Call, _request: Any) -> Any:
-        raise VaultError(Reason.CUSTODY_UNAVAILABLE, "this process does not serve custodians")
-
-    async def refuse_stream(_call: Call, _request: Any, _send: Send) -> None:
-        raise VaultError(Reason.CUSTODY_UNAVAILABLE, "this process does not serve custodians")
-
-    unary = {
-        KEY_SERVICE: {
-            "GetKeyStatus": keys_pb2.GetKeyStatusRequest,
-            "RotateKey": keys_pb2.RotateKeyRequest,
-            "ListJobs": keys_pb2.ListJobsRequest,
-            "ControlJob": keys_pb2.ControlJobRequest,
-            "RequestAct": keys_pb2.RequestActRequest,
-            "ListActRequests": keys_pb2.ListActRequestsRequest,
-            "ApproveAct": keys_pb2.ApproveActRequest,
-            "WithdrawAct": keys_pb2.WithdrawActRequest,
-            "CarryOutAct": keys_pb2.CarryOutActRequest,
-        },
-        SUBJECT_SERVICE: {
-            "EraseSubject": subjects_pb2.EraseSubjectRequest,
-            "GetErasure": subjects_pb2.GetErasureRequest,
-        },
-    }
-    streams = {
-        "WatchJob": keys_pb2.WatchJobRequest,
-        "VerifyRootVersions": keys_pb2.VerifyRootVersionsRequest,
-    }
-    return [
-        *(
-            Method(service, name, request, refuse)
-            for service, requests in unary.items()
-            for name, request in requests.items()
-        ),
-        *(StreamMethod(KEY_SERVICE, n, request, refuse_stream) for n, request in streams.items()),
-    ]

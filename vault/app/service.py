@@ -20,7 +20,7 @@ from vault.app.checks import (
     load_rules,
     log_soundness,
 )
-from vault.app.custody import KEY_SERVICE, open_custody
+from vault.app.custody import open_custody
 from vault.app.custody_acts import admit_by_itself
 from vault.app.house import House
 from vault.app.ledger import open_ledger
@@ -54,6 +54,7 @@ from vault.rpc.audit_service import AUDIT_SERVICE, AuditService
 from vault.rpc.boundary import Boundary
 from vault.rpc.convert import Limits
 from vault.rpc.health import HealthMonitor
+from vault.rpc.key_service import KEY_SERVICE
 from vault.rpc.server import GrpcServer, ServerSettings
 from vault.rpc.services import POLICY_SERVICE, TOKEN_SERVICE, Services
 from vault.rpc.subject_service import SUBJECT_SERVICE
@@ -85,16 +86,13 @@ from vault.telemetry.trips import TripNotes
 
 _log = Log("vault.app")
 
+_HEALTH_S = 1.0
+_TRANSPORT_FACTOR = 8
+"""The transport cuts a message off at this many times the limit that explains itself."""
+
 
 async def _admit_nothing(_: Bundle) -> None:
     raise VaultError(Reason.SHUTTING_DOWN, "the service has not started")
-
-
-_HEALTH_S = 1.0
-_TRIP_ROWS = 4000
-"""Rows in one trip to the database: a millisecond's work, so that nobody waits long."""
-_TRANSPORT_FACTOR = 8
-"""The transport cuts a message off at this many times the limit that explains itself."""
 
 
 class Service:

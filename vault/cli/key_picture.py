@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from vault.client import ActRequest, Erasure, Job, JobState, KeyKind, KeyStatus, KeyVersion
 
 _BAR = 30
-_ALARM_USES = 2**31
 _MAX_USES = 2**32
 _ROWS = {
     KeyKind.ROOT: "wrapped keys",

@@ -10,7 +10,7 @@ import datetime as dt
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -191,18 +191,6 @@ def read_line(data: bytes, after: Head) -> Linked:
     if encode_line(line, after) != data:
         raise LedgerError("is not spelled as it must be", index)
     return Linked(Head(index, line_hash(data)), line)
-
-
-def read_lines(data: bytes, after: Head) -> Iterator[Linked]:
-    """Reads whole lines, each with its newline, from the one that follows `after` on.
-
-    Raises:
-        LedgerError: as `read_line`.
-    """
-    for each in data.split(b"\n")[:-1]:
-        linked = read_line(each, after)
-        after = linked.head
-        yield linked
 
 
 def _line(document: Mapping[str, Any]) -> Line:

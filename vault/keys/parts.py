@@ -20,11 +20,6 @@ def last_id(part: int) -> uuid.UUID:
     return uuid.UUID(int=(_checked(part) + 1) * _STEP - 1)
 
 
-def part_of(subject_id: uuid.UUID) -> int:
-    """The part that an id lies in."""
-    return subject_id.int // _STEP
-
-
 def _checked(part: int) -> int:
     if not 0 <= part < PARTS:
         raise ValueError(f"a part is 0 to {PARTS - 1}")

@@ -8,7 +8,6 @@ what a person approved who lost the role since. The database is not trusted with
 """
 
 from collections.abc import Mapping
-from typing import Protocol
 
 from vault.crypto.signature import is_signed
 from vault.errors import Reason, VaultError
@@ -21,12 +20,6 @@ _SERVICE = "vault.v1.KeyService"
 
 PublicKeys = Mapping[int, bytes]
 """Version of the approval key -> public key (32 bytes)."""
-
-
-class ApprovalKeys(Protocol):
-    """Custody's Transit."""
-
-    async def public_keys(self, key: str) -> dict[int, bytes]: ...
 
 
 def check_intact(stored: StoredAct) -> Act:

@@ -38,10 +38,6 @@ class RootVersions:
     unreadable: int = 0
     is_last: bool = False
 
-    def older_than(self, version: int) -> int:
-        """Rows that would be lost if versions below this one were."""
-        return sum(rows for of, rows in self.versions.items() if of < version)
-
 
 class WrappingRows(Protocol):
     """`vault.store.keys.KeyStore`. Raises VaultError."""

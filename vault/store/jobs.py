@@ -145,13 +145,6 @@ class JobStore:
 
     # --- By processes at work ---------------------------------------------------------
 
-    async def all_open(self) -> list[Job]:
-        """Every tenant's jobs under way."""
-        async with self._database.connection() as connection:
-            rows = await connection.fetch(QUERIES["open_jobs"])
-        found = [await self.find(TenantId(row["tenant"]), row["job_id"]) for row in rows]
-        return [job for job in found if job is not None]
-
     async def lease(self, owner: uuid.UUID, kinds: Collection[JobKind]) -> tuple[Job, Lease] | None:
         """A part to work on, of the job that was served the longest ago."""
         async with self._database.connection() as connection:

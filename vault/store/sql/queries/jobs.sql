@@ -70,10 +70,6 @@ where j.tenant = $1 and j.state <> 'prepared'
 order by j.started_at desc, j.job_id
 limit $2;
 
--- name: open_jobs
--- Every tenant's jobs under way.
-select tenant, job_id from key_jobs where state in ('running', 'paused');
-
 -- name: pause_job
 -- Stops work on a running job; whoever is at it stops after its batch.
 update key_jobs set state = 'paused' where tenant = $1 and job_id = $2 and state = 'running' returning job_id;
