@@ -1,5 +1,7 @@
 """The running servers: rights, logs, Transit, seal, restart."""
 
+from collections.abc import Iterator
+
 import asyncpg
 import pytest
 
@@ -11,6 +13,15 @@ from vault.embedded.postgres import AUDIT_READER, LOGINS, OWNER, SERVICE, SUPERU
 
 CANARY = "canary-13800138000"
 _WRAP = {"plaintext": "c2VjcmV0", "context": "c3ViamVjdA=="}
+
+
+@pytest.fixture(scope="module")
+def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedInstance]:
+    """Servers of this module's own: their ends would cut the other tests' connections."""
+    with EmbeddedInstance(tmp_path_factory.mktemp("servers") / "state") as started:
+        # One that was initialised just now unseals itself once more, whoever sealed it.
+        started.openbao.restart()
+        yield started
 
 
 def _service(instance: EmbeddedInstance) -> BaoApi:

@@ -19,6 +19,7 @@ import grpc
 import pytest
 import yaml
 from google.protobuf import json_format, message_factory
+from grpc_health.v1 import health_pb2
 
 from tests.support import bearer_tokens, calls
 from tests.support.bearer_tokens import claims
@@ -416,6 +417,13 @@ def _waiting(world: _World) -> int:
     return int(found)
 
 
+def _check_arrived(world: _World, caller: _Caller) -> None:
+    """What was sent before on the caller's connection has come; what waits may be housekeeping."""
+    channel = world.service.channel(caller.channel) if caller.channel else world.nobody
+    data = health_pb2.HealthCheckRequest().SerializeToString()
+    assert calls.call(channel, "/grpc.health.v1.Health/Check", data).code == "OK"
+
+
 def _cut(row: Row, entries: Sequence[Expected], reason: str) -> list[Expected]:
     """What the entries of a good call become when it is cut before it is recorded."""
     items = [item for entry in entries for item in entry.items]
@@ -442,6 +450,7 @@ def test_cut_short(world: _World, rpc: str, authentication: Authentication, how:
         timeout = 1.5 if how == "DEADLINE_EXCEEDED" else 20.0
         trace, call = _begin(world, rpc, data, caller, timeout=timeout)
         wait_until(lambda: _waiting(world) > 0, seconds=5, text="the call did not come to wait")
+        _check_arrived(world, caller)
         if how == "CANCELLED":
             call.cancel()
         answer = _end(rpc, call)
