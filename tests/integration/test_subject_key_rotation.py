@@ -78,14 +78,16 @@ def test_all_keys_are_replaced_under_load_with_a_kill(
     callers, doomed = Callers(), Callers()
     for service, its in ((second, callers), (first, doomed)):
         its.start(reader(shop, service), pause=0.01)
-        its.start(lambda n, s=service: shop.store(s, f"ref-{n % SUBJECTS}"), pause=0.01)
-    job = rotate(first, "SUBJECT", rows_per_second=60)
+        # Slowly: what is written to those whose turn has not come is work for the rotation.
+        its.start(lambda n, s=service: shop.store(s, f"ref-{n % SUBJECTS}"), pause=0.05)
+    job = rotate(first, "SUBJECT", rows_per_second=100)
 
     def is_half_done() -> bool:
         return newest_job(second).rows_done >= SUBJECTS // 3
 
     wait_until(is_half_done, seconds=30, text="nothing was moved")
     first.signal(signal.SIGKILL)
+    assert PHASES[0] == newest_job(second).phase
     time.sleep(0.5)
     doomed.stop()
     first.stop()
@@ -94,7 +96,7 @@ def test_all_keys_are_replaced_under_load_with_a_kill(
     callers.stop()
 
     assert [] == callers.failures
-    assert PHASES == phases
+    assert PHASES[1:] == phases[-2:]
     assert {(2, 2)} == set(key_counts(second))
     assert {2} == {
         row["key_version"] for row in second.database.fetch("select key_version from tokens")

@@ -20,12 +20,12 @@ QUICK = """
 max_age_seconds = 1.0
 grace_seconds = 1.0
 [limits]
-default_deadline_seconds = 3.0
+default_deadline_seconds = 2.0
 [database]
-statement_timeout_seconds = 2.5
+statement_timeout_seconds = 1.9
 [transit]
-connect_seconds = 0.2
-read_seconds = 1.0
+connect_seconds = 0.1
+read_seconds = 0.85
 [custody]
 schedule = false
 """
