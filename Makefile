@@ -22,8 +22,9 @@ $(READY): tests/requirements.lock pyproject.toml
 demo: setup  ## play one order, end to end, on embedded PostgreSQL and OpenBao
 	@$(BIN)/pdvault demo
 
+# Many tests wait, so that two cores have room for three; in order, so that the long ones begin early.
 test: setup check  ## every check and every test, under 15 minutes on two cores
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not soak"
+	$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder -m "not soak"
 
 soak: setup  ## the long runs and long faults
 	$(BIN)/python -m pytest -q -m soak

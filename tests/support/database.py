@@ -19,7 +19,7 @@ TABLES = ("subjects", "subject_refs", "subject_keys", "tokens", "writes")
 _ENTRIES = """
 select entry_id, tenant, recorded_at, rpc, caller, purpose, subject_id, verdicts, trace_id,
     entry, leaf_hash
-from audit_entries where entry_id > $1 order by entry_id
+from audit_entries where {} order by entry_id
 """
 
 
@@ -54,7 +54,12 @@ class DatabaseEyes:
 
     def entries(self, *, after: uuid.UUID | None = None) -> list[Entry]:
         """The entries that came after one, oldest first, each checked."""
-        return [_checked(row) for row in self.fetch(_ENTRIES, after or uuid.UUID(int=0))]
+        rows = self.fetch(_ENTRIES.format("entry_id > $1"), after or uuid.UUID(int=0))
+        return [_checked(row) for row in rows]
+
+    def entries_of_trace(self, trace_id: bytes) -> list[Entry]:
+        """The entries of one trace, oldest first, each checked."""
+        return [_checked(row) for row in self.fetch(_ENTRIES.format("trace_id = $1"), trace_id)]
 
 
 def _checked(row: Any) -> Entry:
