@@ -17,7 +17,8 @@ import pytest
 
 from tests.fault.test_fault_processes import second_service
 from tests.fault.test_fault_transit import hanging, refused, sealed, slow
-from tests.support.faults import StartWorld, World
+from tests.support.faults import LinkedService, StartWorld, World
+from tests.support.openbao import CUSTODIAN_POLICY, OpenBao, running_openbao
 from tests.support.service import new_key, wait_until
 from vault.app.parts import custody_transit_settings, transit_settings
 from vault.client import Control, Job, JobState, KeyKind, Verification
@@ -38,6 +39,7 @@ read_seconds = 0.5
 """
 """A rotation settles for as long as these allow a write to take."""
 TENANT = "demo-shop"
+_WAITS = "waits for the key store"
 
 
 @pytest.fixture
@@ -153,7 +155,7 @@ def test_without_openbao_a_rotation_waits(
     wait_for(quick, job, lambda found: found.rows_done > 20)
     with fault(quick):
         wait_for(quick, job, lambda found: found.state is JobState.WAITING, seconds=20)
-        assert "waits for the key store" == look(quick, job).phase
+        assert _WAITS == look(quick, job).phase
         stuck = look(quick, job).rows_done
         time.sleep(2)
         assert stuck == look(quick, job).rows_done
@@ -175,6 +177,90 @@ def test_stopped_gracefully_it_goes_on_after_the_start(quick: World) -> None:
     quick.service.start()
     throttle(quick, job, 0)
     check_moved(quick, wait_for(quick, job, lambda found: found.state.has_ended), values)
+
+
+# --- Custody's own login at OpenBao -------------------------------------------------------
+
+_NO_RIGHTS = """
+path "auth/token/lookup-self" { capabilities = ["read"] }
+path "auth/token/renew-self" { capabilities = ["update"] }
+"""
+
+
+class PlainService(LinkedService):
+    """A service on an OpenBao in dev mode, which has no TLS; a test has its root token."""
+
+    def config(self, port: int) -> str:
+        lines = super().config(port).splitlines(keepends=True)
+        at = lines.index("[transit]\n")
+        drop = next(i for i in range(at, len(lines)) if lines[i].startswith("ca_file"))
+        return "".join(lines[:drop] + lines[drop + 1 :])
+
+
+@pytest.fixture(scope="module")
+def bao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenBao]:
+    with running_openbao(tmp_path_factory.mktemp("openbao")) as started:
+        for key in ("pdv-audit-log", "pdv-custody"):
+            started.call("POST", f"transit/keys/{key}", {"type": "ed25519"})
+        started.call("POST", "transit/keys/pdv-backup", {"type": "aes256-gcm96"})
+        yield started
+
+
+def own_logins(bao: OpenBao, folder: Path, custodian_ttl: str) -> dict[str, object]:
+    """Settings of a service whose two logins at this OpenBao are its own."""
+    changes: dict[str, object] = {"transit_address": bao.address}
+    for name, policy, ttl in (
+        ("transit", "pdvault", "1h"),
+        ("custodian", "custodian", custodian_ttl),
+    ):
+        own = folder / name
+        own.mkdir(mode=0o700)
+        for path in bao.app_role(own, ttl=ttl, policy=policy):
+            path.chmod(0o600)
+            changes[f"{name}_{path.name}_file"] = path
+    return changes
+
+
+def test_a_right_of_custody_is_withdrawn_and_given_back(
+    start_world: StartWorld, bao: OpenBao, tmp_path: Path
+) -> None:
+    """The rotation waits and says so; nobody else notices; it goes on by itself."""
+    changes = own_logins(bao, tmp_path, "1h")
+    with start_world(extra=QUICK, changes=changes, kind=PlainService) as world:
+        values = seed(world, 400)
+        job = rotate(world, rate=100)
+        wait_for(world, job, lambda found: found.rows_done > 20)
+        bao.call("PUT", "sys/policies/acl/custodian", {"policy": _NO_RIGHTS})
+        try:
+            wait_for(world, job, lambda found: found.phase == _WAITS, seconds=20)
+            stuck = look(world, job).rows_done
+            assert list(values.values())[:50] == world.read(list(values)[:50])
+            values |= seed(world, 10)
+            assert stuck == look(world, job).rows_done
+        finally:
+            rights = CUSTODIAN_POLICY.read_text(encoding="utf-8")
+            bao.call("PUT", "sys/policies/acl/custodian", {"policy": rights})
+        throttle(world, job, 0)
+        check_moved(world, wait_for(world, job, lambda found: found.state.has_ended), values)
+
+
+def test_tokens_of_custody_expire_and_are_replaced(
+    start_world: StartWorld, bao: OpenBao, tmp_path: Path
+) -> None:
+    """Tokens of two seconds that can't be renewed beyond: no row fails, and the job never waits."""
+    changes = own_logins(bao, tmp_path, "2s")
+    with start_world(extra=QUICK, changes=changes, kind=PlainService) as world:
+        values = seed(world, 400)
+        job = rotate(world, rate=60)
+        phases: set[str] = set()
+
+        def has_ended(found: Job) -> bool:
+            phases.add(found.phase)
+            return found.state.has_ended
+
+        job = wait_for(world, job, has_ended)
+        assert _WAITS not in phases
+        check_moved(world, job, values)
 
 
 # --- A hundred thousand subjects, with readers and writers --------------------------------

@@ -24,6 +24,7 @@ from vault.cli.faults import describe
 from vault.cli.output import DONE, FAILED, INTERRUPTED, report
 from vault.cli.running import run_service
 from vault.config import Config, load_config
+from vault.port import require_free
 from vault.telemetry.logs import Log, Logging
 
 _log = Log("vault.cli")
@@ -155,13 +156,8 @@ def _held_port(address: str, port: int) -> Iterator[None]:
     Raises:
         OSError: it is taken, or the address can't be used.
     """
+    require_free(address, port)
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((address, port))
-        except OSError as error:
-            raise OSError(f"can't listen on {address}:{port}") from error
     with socket.socket(family, socket.SOCK_STREAM) as held:
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         held.bind((address, port))  # not listening: it takes no connection

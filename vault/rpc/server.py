@@ -6,6 +6,7 @@ goes through the boundary; calls do not pile up before it. Left to the boundary:
 about a call.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +17,14 @@ from google.rpc import status_pb2
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from vault.port import require_free
 from vault.rpc.boundary import Boundary, Method, Peer, StreamMethod
 from vault.rpc.status import DETAILS_KEY, grpc_code
 
+_LISTENERS = 4
+"""Servers of gRPC on our port. Each takes in one call at a time, over several rounds of the event
+loop; with one, calls trickle in and few of them share a trip to the database. The kernel
+spreads connections among them (SO_REUSEPORT)."""
 _MAX_METADATA = 16 * 1024
 _MAX_CONNECTION_AGE_MS = 60 * 60 * 1000
 """An hour: no connection outlives its certificate's replacement for long."""
@@ -37,7 +43,8 @@ class ServerSettings:
         port: 0 for any free one.
         max_message_bytes: larger messages are cut off by the transport, before memory
             is set aside for them; above the boundary's own limit, which explains itself.
-        shares_port: with the other workers of one supervisor, which keeps strangers off it.
+        shares_port: with the other workers of one supervisor, which has made sure that nobody
+            else listens there. Otherwise we do so.
     """
 
     listen_address: str
@@ -51,7 +58,7 @@ class ServerSettings:
 
 
 class GrpcServer:
-    """One listener."""
+    """The listeners of one port."""
 
     def __init__(
         self,
@@ -63,7 +70,7 @@ class GrpcServer:
     ) -> None:
         self._settings = settings
         self._boundary = boundary
-        self._server = grpc.aio.server(options=_options(settings))
+        self._servers = [grpc.aio.server(options=_options(settings)) for _ in range(_LISTENERS)]
         services: dict[str, dict[str, Any]] = {}
         for method in methods:
             handler: Any
@@ -72,15 +79,17 @@ class GrpcServer:
             else:
                 handler = grpc.unary_unary_rpc_method_handler(self._handler(method))
             services.setdefault(method.service, {})[method.name] = handler
-        for service, handlers in services.items():
-            self._server.add_generic_rpc_handlers(
-                (grpc.method_handlers_generic_handler(service, handlers),)
-            )
-        health_pb2_grpc.add_HealthServicer_to_server(health_servicer, self._server)
-        if settings.reflection:
-            reflection.enable_server_reflection(
-                [*services, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server
-            )
+        generic = tuple(
+            grpc.method_handlers_generic_handler(service, handlers)
+            for service, handlers in services.items()
+        )
+        for server in self._servers:
+            server.add_generic_rpc_handlers(generic)
+            health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
+            if settings.reflection:
+                reflection.enable_server_reflection(
+                    [*services, health.SERVICE_NAME, reflection.SERVICE_NAME], server
+                )
 
     async def start(self) -> int:
         """Listens; the port that it is.
@@ -89,24 +98,25 @@ class GrpcServer:
             OSError: the address can't be listened on, or a TLS file can't be read.
             ValueError: TLS files that don't fit each other.
         """
-        credentials = grpc.dynamic_ssl_server_credentials(
-            self._certificates(),
-            self._refreshed,  # type: ignore[arg-type]  # None means "as before" (gRPC's manual)
-            require_client_authentication=True,
-        )
-        address = self._settings.listen_address
-        host = f"[{address}]" if ":" in address else address
-        try:
-            port = self._server.add_secure_port(f"{host}:{self._settings.port}", credentials)
-        except RuntimeError as error:
-            raise OSError(f"can't listen on {host}:{self._settings.port}") from error
-        await self._server.start()
-        return int(port)
+        settings = self._settings
+        port = settings.port
+        if port and not settings.shares_port:
+            require_free(settings.listen_address, port)
+        host = settings.listen_address
+        host = f"[{host}]" if ":" in host else host
+        for server in self._servers:
+            try:
+                port = server.add_secure_port(f"{host}:{port}", _TlsFiles(settings).credentials())
+            except RuntimeError as error:
+                raise OSError(f"can't listen on {host}:{port}") from error
+        for server in self._servers:
+            await server.start()
+        return port
 
     async def stop(self, drain_seconds: float) -> None:
         """Takes no more calls and lets those at work end, at most this long."""
         self._boundary.drain()
-        await self._server.stop(drain_seconds)
+        await asyncio.gather(*(server.stop(drain_seconds) for server in self._servers))
         await self._boundary.close()
 
     def _handler(
@@ -131,23 +141,43 @@ class GrpcServer:
 
         return handle
 
-    def _certificates(self) -> grpc.ServerCertificateConfiguration:
+
+class _TlsFiles:
+    """The files of one listener's TLS, read again when they change."""
+
+    def __init__(self, settings: ServerSettings) -> None:
+        self._certificate, self._key = settings.certificate, settings.key
+        self._client_ca = settings.client_ca
+
+    def credentials(self) -> grpc.ServerCredentials:
+        """Of a listener that lets nobody in without a client certificate.
+
+        Raises:
+            OSError: a file can't be read.
+            ValueError: files that don't fit each other.
+        """
+        return grpc.dynamic_ssl_server_credentials(
+            self._read(),
+            self._refreshed,  # type: ignore[arg-type]  # None means "as before" (gRPC's manual)
+            require_client_authentication=True,
+        )
+
+    def _read(self) -> grpc.ServerCertificateConfiguration:
         self._stamps = self._file_stamps()
         return grpc.ssl_server_certificate_configuration(
-            [(self._settings.key.read_bytes(), self._settings.certificate.read_bytes())],
-            root_certificates=self._settings.client_ca.read_bytes(),
+            [(self._key.read_bytes(), self._certificate.read_bytes())],
+            root_certificates=self._client_ca.read_bytes(),
         )
 
     def _refreshed(self) -> grpc.ServerCertificateConfiguration | None:
         """For each new connection: the files again, if they changed."""
         try:
-            return None if self._file_stamps() == self._stamps else self._certificates()
+            return None if self._file_stamps() == self._stamps else self._read()
         except OSError:
             return None  # half-way through being replaced: the old ones serve
 
     def _file_stamps(self) -> list[tuple[int, int]]:
-        settings = self._settings
-        stats = [p.stat() for p in (settings.certificate, settings.key, settings.client_ca)]
+        stats = [path.stat() for path in (self._certificate, self._key, self._client_ca)]
         return [(stat.st_mtime_ns, stat.st_ino) for stat in stats]
 
 
@@ -186,6 +216,5 @@ def _options(settings: ServerSettings) -> list[tuple[str, int]]:
         ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 20_000),
-        # A second process on our port would take half the calls: only workers share it.
-        ("grpc.so_reuseport", int(settings.shares_port)),
+        ("grpc.so_reuseport", 1),
     ]

@@ -273,7 +273,10 @@ async def copy_entries(connection: asyncpg.Connection, entries: Sequence[EntryRo
         )
         for row in entries
     ]
-    if records:
+    if len(records) == 1:
+        # One round trip; COPY takes two, and is parsed every time.
+        await connection.execute(QUERIES["add_entry"], *records[0])
+    elif records:
         await connection.copy_records_to_table(
             "audit_entries", columns=EntryRow.COLUMNS, records=records
         )

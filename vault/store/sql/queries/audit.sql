@@ -1,3 +1,11 @@
+-- name: add_entry
+-- Adds one entry; columns as in `vault.rows.EntryRow`.
+insert into audit_entries (
+    entry_id, tenant, recorded_at, rpc, caller, purpose, subject_id, verdicts, views, field_types, policies,
+    bundle_digest, trace_id, case_id, entry, leaf_hash
+)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16);
+
 -- name: list_entries
 -- One page of a tenant's entries, newest first. A filter that is null does not narrow.
 -- Calls of identities that belong to no tenant are everybody's concern.
