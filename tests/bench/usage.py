@@ -8,6 +8,8 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from vault.rpc.server import LISTENERS
+
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -56,7 +58,7 @@ def holds_port(pid: int, port: int) -> bool:
         else:
             if sockets & set(links):
                 return True
-    return hidden and len(sockets) == 1
+    return hidden and len(sockets) == LISTENERS
 
 
 class Meter:

@@ -37,6 +37,7 @@ from vault.embedded.config_file import Settings, config_text
 from vault.embedded.files import make_folder, write_file
 from vault.embedded.pki import CLIENTS
 from vault.embedded.ports import free_port
+from vault.rpc.server import LISTENERS
 from vault.store.migrate import migrate
 from vault.telemetry.span_file import parse_line
 
@@ -317,7 +318,7 @@ def _holds_port(pid: int, port: int) -> bool:
     except PermissionError:
         # The service hides from other processes of its user. It told us pid and port itself,
         # and shares the port with nobody.
-        return len(sockets) == 1
+        return len(sockets) == LISTENERS
     for descriptor in descriptors:
         with contextlib.suppress(OSError):
             if str(descriptor.readlink()) in sockets:

@@ -82,13 +82,14 @@ def open_stages(
     """Builds them; nothing is called yet."""
     limits = config.limits
 
-    def commit_stage(name: str) -> CommitStage:
+    def commit_stage(name: str, lanes: int) -> CommitStage:
         return Stage(
             name,
             counted(log.commit, metrics),
             trips=trips,
             max_trip=_TRIP_ROWS,
             max_queue=limits.audit_queue,
+            lanes=lanes,
             weigh=lambda commit: commit.weight,
             keep_abandoned=True,
             is_item_fault=lambda error: error.reason is Reason.INTERNAL,
@@ -103,8 +104,8 @@ def open_stages(
         max_queue=limits.row_queue,
     )
     return Stages(
-        entries=commit_stage(names.TRIP_POSTGRES_COMMIT),
-        writes=commit_stage(names.TRIP_POSTGRES_WRITE),
+        entries=commit_stage(names.TRIP_POSTGRES_COMMIT, lanes=1),
+        writes=commit_stage(names.TRIP_POSTGRES_WRITE, lanes=2),
         loads=Stage(
             names.TRIP_POSTGRES_LOAD,
             values.load_tokens_of_calls,

@@ -21,7 +21,7 @@ from vault.port import require_free
 from vault.rpc.boundary import Boundary, Method, Peer, StreamMethod
 from vault.rpc.status import DETAILS_KEY, grpc_code
 
-_LISTENERS = 4
+LISTENERS = 4
 """Servers of gRPC on our port. Each takes in one call at a time, over several rounds of the event
 loop; with one, calls trickle in and few of them share a trip to the database. The kernel
 spreads connections among them (SO_REUSEPORT)."""
@@ -70,7 +70,7 @@ class GrpcServer:
     ) -> None:
         self._settings = settings
         self._boundary = boundary
-        self._servers = [grpc.aio.server(options=_options(settings)) for _ in range(_LISTENERS)]
+        self._servers = [grpc.aio.server(options=_options(settings)) for _ in range(LISTENERS)]
         services: dict[str, dict[str, Any]] = {}
         for method in methods:
             handler: Any
