@@ -31,6 +31,7 @@ def test_a_port_with_a_listener(address: str, taken: int) -> None:
 def test_a_port_whose_listener_has_gone(address: str) -> None:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as gRPC's
         listener.bind((address, 0))
         listener.listen()
         port = listener.getsockname()[1]
