@@ -35,6 +35,7 @@ FAST = Size(
     connections=200,
     starts=3,
     check_every=100,
+    settle_s=1.5,
 )
 FULL = Size(
     "full",

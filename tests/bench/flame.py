@@ -4,6 +4,7 @@ Averages over the calls of a slice: the call, below it its stages, below these t
 that served them. A shared trip is drawn as long as it took, for each stage that waited for it.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -79,22 +80,28 @@ def fold(name: str, spans: Sequence[Mapping[str, Any]], rpc: str) -> Flame:
     )
 
 
+_BEGAN = re.compile(r'"start_ns": ?([0-9]+)')
+
+
 def read_spans(path: Path, since_ns: int, until_ns: int) -> list[dict[str, Any]]:
     """The spans that began within a time, of the file and of the one before it."""
     return [
         span
         for file in (path.with_name(path.name + ".1"), path)
-        for span in _lines(file)
+        for span in _lines(file, since_ns)
         if since_ns <= span["start_ns"] <= until_ns
     ]
 
 
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
+def _lines(path: Path, since_ns: int) -> Iterator[dict[str, Any]]:
+    """The spans of lines that began since then."""
     if not path.exists():
         return
     with path.open(encoding="utf-8") as lines:
         for line in lines:
-            yield from map(asdict, parse_line(line))  # none from one that is just being written
+            began = _BEGAN.search(line)  # most lines are older, and parsing one takes long
+            if began and int(began[1]) >= since_ns:
+                yield from map(asdict, parse_line(line))  # none from one just being written
 
 
 def flame_svg(title: str, flames: Sequence[Flame]) -> str:

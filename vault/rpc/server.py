@@ -21,7 +21,7 @@ from vault.port import require_free
 from vault.rpc.boundary import Boundary, Method, Peer, StreamMethod
 from vault.rpc.status import DETAILS_KEY, grpc_code
 
-LISTENERS = 4
+LISTENERS = 2
 """Servers of gRPC on our port. Each takes in one call at a time, over several rounds of the event
 loop; with one, calls trickle in and few of them share a trip to the database. The kernel
 spreads connections among them (SO_REUSEPORT)."""
