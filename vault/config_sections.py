@@ -390,7 +390,7 @@ class CustodyConfig:
             low=0,
             high=1_000_000,
         ),
-    ] = 2000
+    ] = 250
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -377,6 +377,7 @@ def test_a_hundred_thousand_subjects_under_load(start_world: StartWorld) -> None
             load.wait_for(500, seconds=60)
             job = rotate(world)  # as configured
             windows = measure(world, job, rounds=5, seconds=4)
+            throttle(world, job, 0)
             job = wait_for(world, job, lambda found: found.phase == "settle", seconds=600)
         attempts = load.attempts()
         assert [] == [each for each in attempts if not each["ok"]]

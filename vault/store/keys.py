@@ -153,6 +153,9 @@ class KeyStore:
                 subjects.append((lease.tenant, each.key.subject_id, *change))
         done = 0
         async with self._database.connection() as connection, connection.transaction():
+            # A crash may undo the last batches, and where they ended with them. What comes after
+            # the last of them (the next phase) is waited for, and so are they.
+            await connection.execute(QUERIES["commit_without_waiting"])
             if subjects:
                 done += len(await connection.fetchmany(QUERIES["rewrap_subject_key"], subjects))
             if own:
