@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 
 from tests.support.embedded import fresh_database
-from tests.support.service import VaultService, wait_until
+from tests.support.service import VaultService
 from vault.embedded import EmbeddedInstance
 from vault.store.migrate import migrate
 from vault.v1 import keys_pb2
@@ -109,19 +109,23 @@ def newest_job(service: VaultService) -> Any:
 def wait_for_job(service: VaultService, job_id: str, *, seconds: float = 90.0) -> list[str]:
     """The phases that it was seen in."""
     phases: list[str] = []
-
-    def is_over() -> bool:
+    until = time.monotonic() + seconds
+    while True:
         jobs = service.call("ListJobs", {}, caller="custodian-1").read("ListJobs").jobs
         job = next(job for job in jobs if job.job_id == job_id)
         if job.phase and job.phase not in phases:
             phases.append(job.phase)
         if job.state == _STATES.JOB_STATE_DONE:
-            return True
+            return phases
         assert job.state != _STATES.JOB_STATE_FAILED
-        return False
+        assert time.monotonic() < until, (job, said_of_jobs(service))
+        time.sleep(0.05)
 
-    wait_until(is_over, seconds=seconds, text="the job did not end")
-    return phases
+
+def said_of_jobs(service: VaultService) -> list[str]:
+    """The newest lines of the service's log about jobs."""
+    lines = service.log.read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if "job." in line][-20:]
 
 
 def is_gone(error: BaseException) -> bool:

@@ -13,13 +13,14 @@ where tenant = $1 and kind = 'index' and key_version < $2 and is_live
         where n.tenant = $1 and n.kind = 'index' and n.key_version = $2 and n.is_live
     );
 
--- name: current_transaction
--- A number that is above that of every transaction that has written by now.
-select pg_current_xact_id()::text::bigint;
-
--- name: oldest_transaction
--- Every transaction with a lower number has ended.
-select pg_snapshot_xmin(pg_current_snapshot())::text::bigint;
+-- name: writing_transactions
+-- Transactions of this database that have a number and have not ended. Each holds the lock of its number until its end.
+select l.transactionid::text as number
+from pg_locks as l
+left join pg_stat_activity as a on a.pid = l.pid
+left join pg_prepared_xacts as p on p.transaction = l.transactionid
+where l.locktype = 'transactionid' and l.mode = 'ExclusiveLock' and l.granted
+    and coalesce(a.datname, p.database) = current_database();
 
 -- name: count_refs_of_version
 -- References in a range of digests that are digested with this version.
