@@ -115,14 +115,16 @@ where p.tenant = $1 and p.job_id = $2 and p.part = free.part
 returning p.part, p.cursor, served.phase_number;
 
 -- name: advance_part
--- Notes a batch of a leased part, in the transaction that moved its rows. No row: the lease is lost.
+-- Notes a batch of a leased part, in the transaction that moved its rows; and how many processes are at work on the job.
+-- No row: the lease is lost.
 update key_job_parts as p
 set cursor = $6, rows_done = p.rows_done + $7, rows_failed = p.rows_failed + $8, is_done = $9, rate = $10,
     leased_until = clock_timestamp() + make_interval(secs => $11) -- of a part that is done: who was at work lately
 from key_jobs as j
 where p.tenant = $1 and p.job_id = $2 and p.part = $3 and p.owner = $4 and not p.is_done and p.leased_until is not null
     and j.tenant = $1 and j.job_id = $2 and j.phase_number = $5
-returning j.state = 'running' as is_running, j.rows_per_second;
+returning j.state = 'running' as is_running, j.rows_per_second,
+    (select count(distinct o.owner)::int from key_job_parts as o where o.tenant = $1 and o.job_id = $2 and o.leased_until > now()) as workers;
 
 -- name: note_movement
 -- A job that was waiting for the key store moves again; kept apart, so that batches don't queue for the job's row.
@@ -138,16 +140,13 @@ set leased_until = clock_timestamp() + make_interval(secs => $6)
 from key_jobs as j
 where p.tenant = $1 and p.job_id = $2 and p.part = $3 and p.owner = $4 and not p.is_done and p.leased_until is not null
     and j.tenant = $1 and j.job_id = $2 and j.phase_number = $5
-returning j.state = 'running' as is_running, j.rows_per_second;
+returning j.state = 'running' as is_running, j.rows_per_second,
+    (select count(distinct o.owner)::int from key_job_parts as o where o.tenant = $1 and o.job_id = $2 and o.leased_until > now()) as workers;
 
 -- name: release_part
 -- Gives a part back before its lease runs out.
 update key_job_parts set owner = null, leased_until = null, rate = 0
 where tenant = $1 and job_id = $2 and part = $3 and owner = $4 and not is_done;
-
--- name: count_workers
--- Processes at work on a job now.
-select count(distinct owner)::int from key_job_parts where tenant = $1 and job_id = $2 and leased_until > now();
 
 -- name: conduct_job
 -- Takes hold, as process $1 for $2 seconds, of a job whose phase is over.
