@@ -113,6 +113,37 @@ def test_a_subject_that_is_not_known(services: tuple[VaultService, VaultService]
     assert "SUBJECT_UNKNOWN" == answer.reason
 
 
+def test_what_was_stored_meanwhile_is_sealed_anew(
+    services: tuple[VaultService, VaultService],
+) -> None:
+    """A row that is back under the old key after the first phase, as a late writer's would be."""
+    first, second = services
+    shop = Shop()
+    shop.store(first, "late")
+    shop.store(first, "late")
+    tokens = shop.tokens_of("phone")
+    before = first.database.fetch(
+        "select token, key_version, envelope from tokens where token = any($1)", tokens
+    )
+    job = rotate(first, "SUBJECT", subject_ref="late")
+    wait_until(lambda: versions_of(first, tokens) == [2, 2], seconds=30, text="not resealed")
+    for row in before:
+        first.database.execute(
+            "update tokens set key_version = $2, envelope = $3 where token = $1", *row
+        )
+    wait_for_job(second, job.job_id)
+    assert [2, 2] == versions_of(first, tokens)
+    assert [(2, 1024 + len(tokens))] == [
+        tuple(row)
+        for row in first.database.fetch(
+            "select key_version, uses from subject_keys where subject_id ="
+            " (select subject_id from tokens where token = $1)",
+            tokens[0],
+        )
+    ]
+    shop.read(second, tokens)
+
+
 # --- Uses ------------------------------------------------------------------------------
 
 

@@ -156,7 +156,10 @@ class JobRunner:
                 seconds = 0.0 if is_busy else _IDLE_S * random.uniform(0.7, 1.3)
             except VaultError as error:
                 seconds = self._backoff()
-                _log.warning("job.waits", reason=error.reason.name, seconds=round(seconds, 3))
+                shown = error if self._failures == 1 else None  # the same again says nothing new
+                _log.warning(
+                    "job.waits", error=shown, reason=error.reason.name, seconds=round(seconds, 3)
+                )
             except Exception as error:  # noqa: BLE001 - the worker must outlive any surprise
                 seconds = self._backoff()
                 _log.failure("job.fault", error)
