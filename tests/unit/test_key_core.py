@@ -49,9 +49,9 @@ def test_a_batch_is_never_empty_nor_too_large(rate: int, workers: int, most: int
     assert 1 <= batch_rows(rate, workers, most) <= most
 
 
-def test_a_batch_is_a_twentieth_of_a_second() -> None:
-    assert 40 == batch_rows(2000, 1, 160)
-    assert 20 == batch_rows(2000, 2, 160)
+def test_a_batch_is_a_fifth_of_a_second() -> None:
+    assert 50 == batch_rows(250, 1, 160)
+    assert 25 == batch_rows(250, 2, 160)
     assert 160 == batch_rows(0, 2, 160)
 
 

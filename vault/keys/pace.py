@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 _NEWEST_SHARE = 0.2
 """Weight of the newest batch in the average: about the last ten count."""
-_BATCHES_PER_SECOND = 50
-"""Short batches, evenly spread, so that no call waits long behind one."""
+_BATCHES_PER_SECOND = 5
+"""A batch costs some 18 ms besides its rows, mostly the way to Transit and back: more of them, with
+fewer rows each, disturb the calls of the same process more."""
 
 
 def batch_rows(rows_per_second: int, workers: int, most: int) -> int:
-    """Rows of the next batch: a fiftieth of a second's share, at least 1, at most `most`.
+    """Rows of the next batch: a fifth of a second's share, at least 1, at most `most`.
 
     Args:
         rows_per_second: of the whole job; 0: as fast as it goes.
