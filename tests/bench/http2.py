@@ -117,10 +117,14 @@ class GrpcConnection(asyncio.Protocol):
         if kind == _SETTINGS and not flags & _ACK:
             for name, value in struct.iter_unpack(">HI", payload):
                 if name == 4:
+                    # Holds for streams that are open as well (RFC 9113, section 6.9.2).
+                    for each in self._waiting:
+                        each[2] += value - self._stream_window  # type: ignore[operator]
                     self._stream_window = value
                 elif name == 5:
                     self._max_frame = value
             self._send(_frame(_SETTINGS, _ACK, 0, b""))
+            self._pump()
         elif kind == _PING and not flags & _ACK:
             self._send(_frame(_PING, _ACK, 0, payload))
         elif kind == _WINDOW:
@@ -150,7 +154,7 @@ class GrpcConnection(asyncio.Protocol):
             assert isinstance(stream, int)
             assert isinstance(body, memoryview)
             assert isinstance(window, int)
-            while body and window and self._window:
+            while body and window > 0 and self._window:
                 size = min(len(body), window, self._window, self._max_frame)
                 part, body = body[:size], body[size:]
                 window -= size
