@@ -135,3 +135,34 @@ def test_room_is_never_above_what_was_asked_for(clock):
     admission = Admission(16, clock)
     _work(admission, clock, took=0.6, left=1.0)
     assert 16 == admission.room
+
+
+def _is_refused(admission: Admission, size: int, left: float) -> bool:
+    try:
+        admission.leave(admission.enter(SMALL, size, left), was_cut=True)
+    except VaultError:
+        return True
+    return False
+
+
+def test_who_would_be_late_is_refused(admission, clock):
+    """Calls took 0.2 s a place lately, and there is work: the answer would come too late."""
+    _work(admission, clock, took=0.2, left=None, rounds=3)
+    inside = fill(admission, GREEDY)
+    assert _is_refused(admission, 10, 0.1)
+    assert not _is_refused(admission, 10, 0.3)
+    assert _is_refused(admission, BATCH, 9.0)
+    assert not _is_refused(admission, BATCH, 11.0)
+    for each in inside:
+        admission.leave(each)
+    assert not _is_refused(admission, 10, 0.1)  # nothing is in its way
+
+
+def test_calls_that_were_cut_say_nothing_of_how_long_calls_take(admission, clock):
+    _work(admission, clock, took=0.2, left=None, rounds=3)
+    inside = fill(admission, GREEDY)
+    clock.advance(0.01)
+    for each in inside:
+        admission.leave(each, was_cut=True)
+    fill(admission, GREEDY)
+    assert _is_refused(admission, 10, 0.1)

@@ -24,6 +24,8 @@ _MOST_STEPS = 40
 """More than it takes to grow back from the least to a thousand times as much."""
 _SLOW_NS = 100_000_000
 """Calls that are faster than this say nothing against the room, however short their deadlines."""
+_NEWEST_SHARE = 0.05
+"""Weight of the newest call in how long a place is taken: the last twenty or so count."""
 _RETRY_AFTER_MS = 200
 
 
@@ -33,11 +35,13 @@ class Admitted:
 
     Attributes:
         places: that it takes.
+        began_ns: when it was let in.
         slow_ns: when it will have taken more than half of the time that it had left.
     """
 
     caller: str
     places: int
+    began_ns: int
     slow_ns: int | None
 
 
@@ -50,6 +54,9 @@ class Admission:
 
     The room shrinks while calls take more than half of the time that their deadlines left
     them, and grows back, up to `places`, while they do not: slowly while it is full, else fast.
+
+    While a quarter of the places is taken, nobody gets in whose deadline is nearer than calls of
+    this size have taken lately: to work for an answer that comes too late makes others late.
     """
 
     def __init__(self, places: int, clock: Clock) -> None:
@@ -59,6 +66,8 @@ class Admission:
         self._taken = 0
         self._held: Counter[str] = Counter()
         self._is_slow = self._is_full = False
+        self._place_ns = 0.0
+        """How long calls with an answer took lately, by the place."""
         self._step_ns = clock.monotonic_ns()
 
     @property
@@ -77,29 +86,43 @@ class Admission:
         room = self.room
         quarter = max(1, room // 4)
         has_enough = self._held[caller.id] >= quarter
-        if self._taken >= (max(1, room // 2) if has_enough else room):
-            self._is_full = True
+        places = min(1 + request_bytes // BYTES_A_PLACE, quarter)
+        is_full = self._taken >= (max(1, room // 2) if has_enough else room)
+        if is_full or self._is_too_late(places, seconds_left):
+            self._is_full |= is_full
             raise VaultError(
                 Reason.OVERLOADED,
                 "too many calls are at work; try again",
                 retry_after_ms=_RETRY_AFTER_MS,
             )
-        places = min(1 + request_bytes // BYTES_A_PLACE, quarter)
         self._taken += places
         self._held[caller.id] += places
         slow_ns = None
         if seconds_left is not None:
             slow_ns = now + max(_SLOW_NS, int(seconds_left * 5e8))
-        return Admitted(caller.id, places, slow_ns)
+        return Admitted(caller.id, places, now, slow_ns)
 
-    def leave(self, admitted: Admitted) -> None:
-        """Takes note of a call's end."""
+    def _is_too_late(self, places: int, seconds_left: float | None) -> bool:
+        if seconds_left is None or self._taken < self._room / 4:
+            return False
+        return seconds_left * 1e9 < places * self._place_ns
+
+    def leave(self, admitted: Admitted, *, was_cut: bool = False) -> None:
+        """Takes note of a call's end.
+
+        Args:
+            admitted: from `enter`.
+            was_cut: it has no answer: its deadline passed, its caller went away, or it failed.
+        """
         self._taken -= admitted.places
         self._held[admitted.caller] -= admitted.places
         if not self._held[admitted.caller]:
             del self._held[admitted.caller]
         now = self._clock.monotonic_ns()
         self._is_slow |= admitted.slow_ns is not None and now > admitted.slow_ns
+        if not was_cut:
+            newest = (now - admitted.began_ns) / admitted.places
+            self._place_ns += _NEWEST_SHARE * (newest - self._place_ns)
         self._adjust(now)
 
     def _adjust(self, now: int) -> None:

@@ -28,8 +28,8 @@ spreads connections among them (SO_REUSEPORT)."""
 _MAX_METADATA = 16 * 1024
 _MAX_CONNECTION_AGE_MS = 60 * 60 * 1000
 """An hour: no connection outlives its certificate's replacement for long."""
-_MAX_PENDING = 64
-_MAX_PENDING_EVER = 96
+_MAX_PENDING = 96
+_MAX_PENDING_EVER = 128
 """Calls that have come in and that nobody has looked at yet. Beyond the first number the transport
 cancels some that come, from the second on all. They are looked at one by one, in the order in
 which they came: were more to wait, under overload all would be late (ADR 21)."""
