@@ -125,6 +125,8 @@ def test_while_writers_run_a_backup_is_one_moment_of_everything(own, capsys, tmp
     commands, file = Commands(own, capsys), tmp_path / "b.pdb"
     with Writers(own) as writers:
         wait_until(lambda: len(writers.done) > 50, seconds=30, text="no writes")
+        signed = "select count(*) from audit_checkpoints"
+        wait_until(lambda: own.database.value(signed) > 0, seconds=30, text="no checkpoint")
         began = time.monotonic()
         made = commands.backup(file)
         ended = time.monotonic()
