@@ -4,18 +4,24 @@ Prints {"port": …, "pid": …} on stdout once it listens. SIGTERM stops it; SI
 the bundle. Its log goes to stderr.
 """
 
-import asyncio
-import json
-import os
-import signal
-import sys
-from pathlib import Path
+import gc
 
-import uvloop
+gc.disable()  # while modules are loaded, as the command does
 
-from vault.app.service import Service
-from vault.config import load_config
-from vault.telemetry.logs import Logging
+import asyncio  # noqa: E402
+import json  # noqa: E402
+import os  # noqa: E402
+import signal  # noqa: E402
+import sys  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+import uvloop  # noqa: E402
+
+from vault.app.service import Service  # noqa: E402
+from vault.config import load_config  # noqa: E402
+from vault.telemetry.logs import Logging  # noqa: E402
+
+gc.enable()
 
 
 async def _serve(path: Path) -> None:

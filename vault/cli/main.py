@@ -5,10 +5,12 @@ what can be expected; help without importing what commands need.
 """
 
 import contextlib
+import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from types import ModuleType
 
 from vault.cli.commands import COMMANDS
 from vault.cli.output import DONE, INTERRUPTED, CommandError, report
@@ -24,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse(COMMANDS, sys.argv[1:] if argv is None else argv)
     module, _, name = args.run.partition(":")
     try:
-        code: int = import_module(module).__dict__[name](args)
+        code: int = _load(module).__dict__[name](args)
         sys.stdout.flush()
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -39,6 +41,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         report(failure)
         return failure.code
     return code
+
+
+def _load(module: str) -> ModuleType:
+    """Imports a command, without looking for garbage, which would take a fifth of the time."""
+    gc.disable()
+    try:
+        return import_module(module)
+    finally:
+        gc.enable()
 
 
 def _describe(error: Exception) -> CommandError:
