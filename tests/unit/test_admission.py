@@ -64,8 +64,8 @@ def test_a_small_caller_is_served_beside_a_greedy_one(admission):
     for _ in range(1000):
         at_work.append(admission.enter(SMALL, 10, 1.0))
         if len(at_work) == 8:
-            admission.leave(at_work.pop(0))
-        admission.leave(batches.pop(0))
+            admission.leave(at_work.pop(0), has_answer=True)
+        admission.leave(batches.pop(0), has_answer=True)
         batches += fill(admission, GREEDY, BATCH)
 
 
@@ -81,7 +81,7 @@ def test_what_was_taken_is_given_back(admission):
         inside = [each for name in "abcd" for each in fill(admission, _caller(name), BATCH)]
         assert PLACES <= sum(each.places for each in inside)
         for each in inside:
-            admission.leave(each)
+            admission.leave(each, has_answer=True)
     assert PLACES // 2 == len(fill(admission, GREEDY))
 
 
@@ -89,7 +89,7 @@ def test_one_place_is_enough_to_work(clock):
     admission = Admission(1, clock)
     for _ in range(3):
         (inside,) = fill(admission, GREEDY, BATCH)
-        admission.leave(inside)
+        admission.leave(inside, has_answer=True)
 
 
 def _work(
@@ -100,7 +100,7 @@ def _work(
         inside = fill(admission, GREEDY, seconds=left)
         clock.advance(took)
         for each in inside:
-            admission.leave(each)
+            admission.leave(each, has_answer=True)
 
 
 def test_room_shrinks_while_calls_are_late(admission, clock):
@@ -118,7 +118,7 @@ def test_room_is_back_soon_after(admission, clock):
     """A second of calm, with hardly a call."""
     _work(admission, clock, took=0.6, left=1.0)
     clock.advance(0.2)
-    admission.leave(admission.enter(SMALL, 10, 1.0))
+    admission.leave(admission.enter(SMALL, 10, 1.0), has_answer=True)
     assert PLACES > admission.room
     clock.advance(0.8)
     assert PLACES // 2 == len(fill(admission, GREEDY))
@@ -139,7 +139,7 @@ def test_room_is_never_above_what_was_asked_for(clock):
 
 def _is_refused(admission: Admission, size: int, left: float) -> bool:
     try:
-        admission.leave(admission.enter(SMALL, size, left), was_cut=True)
+        admission.leave(admission.enter(SMALL, size, left), has_answer=False)
     except VaultError:
         return True
     return False
@@ -154,7 +154,7 @@ def test_who_would_be_late_is_refused(admission, clock):
     assert _is_refused(admission, BATCH, 9.0)
     assert not _is_refused(admission, BATCH, 11.0)
     for each in inside:
-        admission.leave(each)
+        admission.leave(each, has_answer=True)
     assert not _is_refused(admission, 10, 0.1)  # nothing is in its way
 
 
@@ -163,6 +163,6 @@ def test_calls_that_were_cut_say_nothing_of_how_long_calls_take(admission, clock
     inside = fill(admission, GREEDY)
     clock.advance(0.01)
     for each in inside:
-        admission.leave(each, was_cut=True)
+        admission.leave(each, has_answer=False)
     fill(admission, GREEDY)
     assert _is_refused(admission, 10, 0.1)

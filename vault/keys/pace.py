@@ -8,8 +8,8 @@ from dataclasses import dataclass
 _NEWEST_SHARE = 0.2
 """Weight of the newest batch in the average: about the last ten count."""
 _BATCHES_PER_SECOND = 5
-"""A batch costs some 18 ms besides its rows, mostly the way to Transit and back: more of them, with
-fewer rows each, disturb the calls of the same process more."""
+"""Beside other calls a batch takes some 18 ms however few its rows, mostly to Transit and back:
+more of them, with fewer rows each, disturb the calls of the same process more."""
 
 
 def batch_rows(rows_per_second: int, workers: int, most: int) -> int:

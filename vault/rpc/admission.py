@@ -107,12 +107,12 @@ class Admission:
             return False
         return seconds_left * 1e9 < places * self._place_ns
 
-    def leave(self, admitted: Admitted, *, was_cut: bool = False) -> None:
+    def leave(self, admitted: Admitted, *, has_answer: bool) -> None:
         """Takes note of a call's end.
 
         Args:
             admitted: from `enter`.
-            was_cut: it has no answer: its deadline passed, its caller went away, or it failed.
+            has_answer: unless its deadline passed, its caller went away, or it failed.
         """
         self._taken -= admitted.places
         self._held[admitted.caller] -= admitted.places
@@ -120,7 +120,7 @@ class Admission:
             del self._held[admitted.caller]
         now = self._clock.monotonic_ns()
         self._is_slow |= admitted.slow_ns is not None and now > admitted.slow_ns
-        if not was_cut:
+        if has_answer:
             newest = (now - admitted.began_ns) / admitted.places
             self._place_ns += _NEWEST_SHARE * (newest - self._place_ns)
         self._adjust(now)

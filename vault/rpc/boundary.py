@@ -272,16 +272,16 @@ class Boundary:
         # Only calls that were let in count: those that are turned away and wait for their entry
         # must not keep others out, or lasting overload would end in nothing but refusals.
         admitted = self._admission.enter(principal, len(arrival.data), peer.seconds_left)
-        was_cut = True
+        has_answer = False
         try:
             # 2. Decode and limit.
             trace.mark(names.STAGE_DECODE)
             request = decode(arrival.data, method.request, max_bytes=self._max_request_bytes)
             # 3 to 7. The procedure, which ends with durable entries.
             answer = await procedure(Call(principal, bundle, account, trace), request)
-            was_cut = False
+            has_answer = True
         finally:
-            self._admission.leave(admitted, was_cut=was_cut)
+            self._admission.leave(admitted, has_answer=has_answer)
         # 8. Reply.
         trace.mark(names.STAGE_REPLY)
         return answer
