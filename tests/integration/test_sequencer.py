@@ -1,8 +1,10 @@
 """The sequencer on real servers: one tree, whoever dies; damage and rollback stop it."""
 
 import asyncio
+import dataclasses
 import itertools
 import time
+import uuid
 from collections.abc import AsyncIterator
 
 import asyncpg
@@ -17,7 +19,8 @@ from vault.audit.note import VerifierKey
 from vault.audit.witnessed import WitnessError, WitnessFile, check_history
 from vault.embedded import EmbeddedInstance
 from vault.errors import Reason, VaultError
-from vault.rows import Commit
+from vault.model import SubjectId
+from vault.rows import Commit, EntryRow
 from vault.store.migrate import migrate
 from vault.store.tree import TreeWriter
 
@@ -51,6 +54,31 @@ async def test_entries_get_contiguous_indexes_and_a_signed_checkpoint(log, insta
     opened = open_checkpoint(row.note.encode(), keys, origin="pdvault.example/audit")
     assert (1003, row.root) == (opened.checkpoint.size, opened.checkpoint.root)
     assert running.witness_file.read_bytes() == row.note.encode()
+
+
+async def test_every_column_is_stored_however_many_entries_share_a_commit(log):
+    for count in range(1, 11):  # up to eight by INSERT, more by COPY
+        rows = [
+            dataclasses.replace(
+                row,
+                subject_id=SubjectId(uuid.uuid4()) if at % 2 else None,
+                field_types=("phone", "person_name")[: at % 3],
+                policies=("a", "b", "c")[: at % 4],
+                views=at,
+                verdicts=count,
+                case_id=uuid.uuid4() if at % 3 else None,
+            )
+            for at, row in enumerate(log.entries(count))
+        ]
+        await log.store.commit([Commit(entries=(row,)) for row in rows])
+        stored = await log.owner.fetch(
+            "select * from audit_entries where verdicts = $1 order by entry_id", count
+        )
+        wanted = [[getattr(row, column) for column in EntryRow.COLUMNS] for row in rows]
+        assert wanted == [
+            [tuple(v) if isinstance(v := found[column], list) else v for column in EntryRow.COLUMNS]
+            for found in stored
+        ]
 
 
 async def test_an_empty_log_has_no_checkpoint(log):

@@ -18,7 +18,7 @@ from vault.telemetry.kinds import Vocabulary
 from vault.telemetry.otlp import EndpointError, OtlpChannel
 from vault.telemetry.otlp_encode import encode
 from vault.telemetry.pace import Pace
-from vault.telemetry.span_file import SpanFile, read_spans, span_tree
+from vault.telemetry.span_file import SpanFile, line_of, read_spans, span_tree
 from vault.telemetry.spans import AttributeRefusedError, SpanBuilder
 from vault.telemetry.trace import CallTrace, IdSource, Tracer, TripTrace, current_call
 
@@ -230,6 +230,45 @@ def test_our_encoder_says_what_the_sdks_says():
     assert encode_spans(spans) == ours
 
 
+def test_a_judgement_holds_for_its_own_bundle_only():
+    words = WORDS
+    judge = SpanBuilder(
+        resource=Resource({}), version="1", words=lambda: words, trip_attributes={}
+    ).judge
+    calls = [tracer([]).call(names.RPC_DETOKENIZE) for _ in range(3)]
+    for call, digit in zip(calls, "123", strict=True):
+        call.finish(0, {names.PURPOSE: "delivery"}, {names.CALL_ID: digit * 32})
+    first, second = judge(calls[0]), judge(calls[1])
+    assert first.facts is second.facts
+    assert ["1" * 32, "2" * 32] == [each.ids[names.CALL_ID] for each in (first, second)]
+    words = Vocabulary()
+    assert names.PURPOSE not in judge(calls[2]).facts.attributes
+
+
+def test_what_comes_again_and_again_is_not_kept_for_ever():
+    source = builder()
+    for items in range(5_000):
+        call = tracer([]).call(names.RPC_DETOKENIZE)
+        call.finish(0, {names.ITEMS: items})
+        assert source.judge(call).facts.attributes[names.ITEMS] == items
+    assert len(source._kept[1]) <= 1024
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [{names.CALL_ID: CANARY}, {names.ENTRY_IDS: (CANARY,)}, {names.TENANT: "demo-shop"}],
+    ids=repr,
+)
+def test_an_id_is_hex_or_left_out(ids, tmp_path):
+    loose = builder(strict=False)
+    call = tracer([]).call(names.RPC_DETOKENIZE)
+    call.finish(0, {}, ids)
+    line = line_of(loose.judge(call))
+    assert loose.refused == 1
+    assert b"canary" not in line
+    assert b"demo-shop" not in line
+
+
 def test_strict_telemetry_raises_at_close():
     telemetry = Telemetry(version="1", sinks=[Kept()], strict=True)
     telemetry.tracer.call(names.RPC_TOKENIZE).finish(0, {"odd": 1})
@@ -254,6 +293,36 @@ def test_a_broken_sink_loses_its_own_spans_only():
     assert pipeline.dropped()[names.DROP_CLOSED,] == 1
 
 
+@pytest.mark.parametrize("count", [1, 8, 9, 100])
+def test_file_and_sink_get_every_record(count, tmp_path):
+    kept = Kept()
+    file = SpanFile(tmp_path / "spans.jsonl")
+    pipeline = SpanPipeline(builder(), [kept], file=file)
+    source = Tracer(pipeline.submit)
+    calls = [source.call(names.RPC_TOKENIZE) for _ in range(count)]
+    for call in calls:
+        call.mark("decode")
+        call.finish(0)
+    pipeline.close()
+    assert [2] * count == [
+        len(read_spans(tmp_path / "spans.jsonl", call.trace_id.hex())) for call in calls
+    ]
+    assert 2 * count == len(kept.spans)
+    assert not any(pipeline.dropped().values())
+
+
+def test_what_has_no_room_is_counted(tmp_path):
+    file = SpanFile(tmp_path / "spans.jsonl")
+    pipeline = SpanPipeline(builder(), [], file=file, queue=100)
+    source = Tracer(pipeline.submit)
+    for _ in range(1000):  # faster than the thread looks
+        source.call(names.RPC_TOKENIZE).finish(0)
+    pipeline.close()
+    written = len((tmp_path / "spans.jsonl").read_bytes().splitlines())
+    assert 100 <= written < 1000
+    assert 1000 == written + pipeline.dropped()[names.DROP_QUEUE_FULL,]
+
+
 def write(path: Path, **more) -> list[CallTrace | TripTrace]:
     records: list[CallTrace | TripTrace] = []
     source = tracer(records)
@@ -268,7 +337,7 @@ def write(path: Path, **more) -> list[CallTrace | TripTrace]:
         call.finish(0, GOOD_ATTRIBUTES)
     file = SpanFile(path, **more)
     for record in records:
-        file.write([builder().judge(record)])
+        file.write(line_of(builder().judge(record)), 1)
     file.close()
     return records
 
@@ -324,10 +393,10 @@ def test_a_file_that_can_not_be_written_costs_counted_spans(tmp_path: Path):
     folder.rmdir()
     call = tracer([]).call(names.RPC_TOKENIZE)
     call.finish(0)
-    file.write([builder().judge(call)])
-    assert file.dropped == {names.DROP_FILE: 1}
+    file.write(line_of(builder().judge(call)), 3)
+    assert file.dropped == {names.DROP_FILE: 3}
     folder.mkdir()
-    file.write([builder().judge(call)])
+    file.write(line_of(builder().judge(call)), 1)
     file.close()
     assert len(read_spans(path, call.trace_id.hex())) == 1
 

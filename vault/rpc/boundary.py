@@ -321,16 +321,16 @@ class Boundary:
         await self._record(error, account, trace)
 
     def _finish(self, account: Account, trace: CallTrace, status: int, reason: Reason) -> None:
+        ids: dict[str, Value] = {names.CALL_ID: trace.call_id}
+        if account.entry_ids:
+            ids[names.ENTRY_IDS] = tuple([entry_id.hex for entry_id in account.entry_ids])
         attributes: dict[str, Value] = {
-            names.CALL_ID: account.call_id.hex,
             names.TENANT: account.principal.tenant,
             names.BUNDLE: account.bundle_digest.hex(),
             names.ITEMS: len(account.items),
         }
         if account.purpose:
             attributes[names.PURPOSE] = account.purpose
-        if account.entry_ids:
-            attributes[names.ENTRY_IDS] = tuple(entry_id.hex for entry_id in account.entry_ids)
         if reason is not Reason.NONE:
             attributes[names.REASON] = reason.name
             attributes[names.ERROR_TYPE] = reason.name
@@ -344,7 +344,7 @@ class Boundary:
             if name is not None:
                 before = attributes.get(name, 0)
                 attributes[name] = count + (before if isinstance(before, int) else 0)
-        trace.finish(status, attributes)
+        trace.finish(status, attributes, ids)
 
 
 _ITEMS = {

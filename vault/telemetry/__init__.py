@@ -89,7 +89,7 @@ class Telemetry:
         )
         pace = Pace()
         all_sinks: list[Sink] = [*sinks]
-        file = None if span_file is None else SpanFile(span_file, pace=pace)
+        file = None if span_file is None else SpanFile(span_file)
         all_readers = list(readers)
         self._channel: OtlpChannel | None = None
         self._exporter: OtlpMetrics | None = None

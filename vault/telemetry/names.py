@@ -163,6 +163,9 @@ SPAN_ATTRIBUTES: Final[dict[str, Kind]] = {
 }
 """What a call or a trip may say of itself."""
 
+ID_ATTRIBUTES: Final = frozenset({CALL_ID, ENTRY_IDS})
+"""Those that no other call shares; hex digits, so that they need no escape in JSON."""
+
 EXPORT_ATTRIBUTES: Final = (
     RPC_SYSTEM,
     RPC_METHOD,

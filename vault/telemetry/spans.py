@@ -2,9 +2,10 @@
 
 This is the one place where attributes are judged: an unknown key, a value of the
 wrong kind or a name that is not in `names.py` does not get past it, and is counted.
-No I/O; runs on the exporter's thread.
+No I/O. Judging may be done by several threads at once; building is the exporter's thread's.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -22,6 +23,8 @@ from vault.telemetry.trace import CallTrace, Link, TripTrace, served_span_id, st
 # UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE, DATA_LOSS.
 _SERVER_FAULTS = frozenset({2, 4, 12, 13, 14, 15})
 _RECORDED = TraceFlags(TraceFlags.SAMPLED)
+_MOST_KEPT = 1024
+"""Judgements that are kept; each is about a kilobyte."""
 _UNSET = Status(StatusCode.UNSET)
 _ERROR = Status(StatusCode.ERROR)
 
@@ -30,24 +33,32 @@ class AttributeRefusedError(Exception):
     """In strict mode: something that is not on the allow-list. Names the key, never the value."""
 
 
-class Judged(NamedTuple):
-    """A record whose names and attributes are on the allow-list.
+class Facts(NamedTuple):
+    """What many records have in common, on the allow-list.
 
     Attributes:
+        is_error: whether the service is at fault.
+        text: the attributes as JSON, without the brace at the end.
+    """
+
+    name: str
+    attributes: Mapping[str, Value]
+    is_error: bool
+    text: str
+
+
+class Judged(NamedTuple):
+    """A record of which everything is on the allow-list.
+
+    Attributes:
+        ids: attributes that are this record's alone.
         stages: names of a call's stages, in the order of its marks.
     """
 
     record: CallTrace | TripTrace
-    name: str
-    attributes: Mapping[str, Value]
+    facts: Facts
+    ids: Mapping[str, Value]
     stages: tuple[str, ...] = ()
-
-    @property
-    def is_error(self) -> bool:
-        """Whether the service is at fault."""
-        if isinstance(self.record, CallTrace):
-            return self.record.status in _SERVER_FAULTS
-        return self.record.error is not None
 
 
 class SpanBuilder:
@@ -76,6 +87,7 @@ class SpanBuilder:
         self._words = words
         self._trip_attributes = trip_attributes
         self._strict = strict
+        self._kept: tuple[Vocabulary | None, dict[object, Facts]] = (None, {})
         self.refused = 0
         """Attributes and names that the allow-list stopped."""
 
@@ -85,6 +97,40 @@ class SpanBuilder:
         Raises:
             AttributeRefusedError: in strict mode only.
         """
+        is_call = isinstance(record, CallTrace)
+        about = record.status if isinstance(record, CallTrace) else (record.error, record.calls)
+        words = self._words()
+        known_words, kept = self._kept
+        if words is not known_words:  # another bundle
+            kept = {}
+            self._kept = (words, kept)
+        key: object = (is_call, record.name, about, *record.attributes.items())
+        try:
+            facts = kept.get(key)
+        except TypeError:  # a value that can't be part of a key, so none that may pass
+            key = facts = None
+        if facts is None:
+            refused = self.refused
+            facts = self._facts(record, words)
+            if key is not None and refused == self.refused:
+                if len(kept) >= _MOST_KEPT:
+                    kept.clear()
+                kept[key] = facts
+        if not isinstance(record, CallTrace):
+            return Judged(record, facts, {})
+        ids: dict[str, Value] = {}
+        for name, value in record.ids.items():
+            if name in names.ID_ATTRIBUTES and names.SPAN_ATTRIBUTES[name].admits(value, words):
+                ids[name] = value
+            else:
+                self._refuse("an id")
+        known = names.STAGES
+        stages = [
+            stage if stage in known else self._known(stage, known) for stage, _ in record.marks
+        ]
+        return Judged(record, facts, ids, tuple(stages))
+
+    def _facts(self, record: CallTrace | TripTrace, words: Vocabulary) -> Facts:
         attributes: dict[str, Value]
         if isinstance(record, CallTrace):
             name = self._known(record.name, names.RPCS)
@@ -93,15 +139,20 @@ class SpanBuilder:
                 names.RPC_METHOD: "_OTHER" if name == names.RPC_OTHER else name,
                 names.RPC_STATUS: names.RPC_STATUSES[record.status],
             }
-            self._judge(record.attributes, attributes)
-            stages = tuple([self._known(stage, names.STAGES) for stage, _ in record.marks])
-            return Judged(record, name, attributes, stages)
-        name = self._known(record.name, names.TRIPS)
-        attributes = {**self._trip_attributes.get(name, {}), names.TRIP_CALLS: record.calls}
-        if record.error is not None:
-            attributes[names.ERROR_TYPE] = record.error.name
-        self._judge(record.attributes, attributes)
-        return Judged(record, name, attributes)
+            is_error = record.status in _SERVER_FAULTS
+        else:
+            name = self._known(record.name, names.TRIPS)
+            attributes = {**self._trip_attributes.get(name, {}), names.TRIP_CALLS: record.calls}
+            is_error = record.error is not None
+            if record.error is not None:
+                attributes[names.ERROR_TYPE] = record.error.name
+        for key, value in record.attributes.items():
+            kind = names.SPAN_ATTRIBUTES.get(key)
+            if kind is not None and kind.admits(value, words):
+                attributes[key] = value
+            else:
+                self._refuse(key if kind is not None else "unknown key")
+        return Facts(name, attributes, is_error, json.dumps(attributes)[:-1])
 
     def build(self, judged: Judged) -> list[ReadableSpan]:
         """The spans of one record, the outermost first."""
@@ -122,13 +173,13 @@ class SpanBuilder:
         shift = call.unix_ns - call.start_ns
         spans = [
             self._span(
-                judged.name,
+                judged.facts.name,
                 context=context,
                 parent=parent,
                 kind=SpanKind.SERVER,
-                attributes=judged.attributes,
+                attributes={**judged.facts.attributes, **judged.ids},
                 links=_links(call.links, -1),
-                status=_ERROR if judged.is_error else _UNSET,
+                status=_ERROR if judged.facts.is_error else _UNSET,
                 start=call.unix_ns,
                 end=call.end_ns + shift,
             )
@@ -156,13 +207,13 @@ class SpanBuilder:
     def _trip(self, trip: TripTrace, judged: Judged) -> ReadableSpan:
         trace_id = int.from_bytes(trip.trace_id)
         return self._span(
-            judged.name,
+            judged.facts.name,
             context=SpanContext(trace_id, int.from_bytes(trip.span_id), False, _RECORDED),
             parent=SpanContext(trace_id, int.from_bytes(trip.parent_span_id), False, _RECORDED)
             if trip.parent_span_id is not None
             else None,
             kind=SpanKind.CLIENT,
-            attributes=judged.attributes,
+            attributes=judged.facts.attributes,
             links=tuple(
                 SpanLink(
                     SpanContext(
@@ -174,7 +225,7 @@ class SpanBuilder:
                 )
                 for link in trip.links
             ),
-            status=_ERROR if judged.is_error else _UNSET,
+            status=_ERROR if judged.facts.is_error else _UNSET,
             start=trip.unix_ns,
             end=trip.unix_ns + trip.end_ns - trip.start_ns,
         )
@@ -205,15 +256,6 @@ class SpanBuilder:
             end_time=end,
             instrumentation_scope=self._scope,
         )
-
-    def _judge(self, given: Mapping[str, Value], into: dict[str, Value]) -> None:
-        words = self._words() if given else None
-        for key, value in given.items():
-            kind = names.SPAN_ATTRIBUTES.get(key)
-            if kind is not None and words is not None and kind.admits(value, words):
-                into[key] = value
-            else:
-                self._refuse(key if kind is not None else "unknown key")
 
     def _known(self, name: str, known: frozenset[str]) -> str:
         if name in known:

@@ -1,7 +1,7 @@
 """What a call and a round trip note down while they run: plain numbers, nothing else.
 
-A span tree built live costs about 200 µs a call; this costs a few. `spans.py`
-turns the numbers into spans, off the hot path. Guarantees: no lock, no wait, no I/O.
+A span tree built live costs about 200 µs a call; this costs a few. `export.py` has lines
+or spans made of the numbers, many calls at once. Guarantees: no lock, no wait, no I/O.
 Leaves to others: judging attributes (`spans.py`), queueing (`export.py`).
 """
 
@@ -93,7 +93,7 @@ class CallTrace:
         marks: (stage, start on the clock of the marks), in order.
         links: trips that served a stage.
         status: gRPC status code, -1 before `finish`.
-        attributes: not yet judged.
+        attributes, ids: not yet judged.
     """
 
     __slots__ = (
@@ -102,6 +102,7 @@ class CallTrace:
         "attributes",
         "call_id",
         "end_ns",
+        "ids",
         "links",
         "marks",
         "name",
@@ -135,7 +136,7 @@ class CallTrace:
         self.marks: list[tuple[str, int]] = []
         self.links: list[Link] = []
         self.status = -1
-        self.attributes = _NOTHING
+        self.attributes = self.ids = _NOTHING
         self._now = now
         self._submit = submit
 
@@ -148,19 +149,27 @@ class CallTrace:
         if len(self.links) < _MAX_LINKS:
             self.links.append(_link(Link, (len(self.marks) - 1, trip.trace_id, trip.span_id)))
 
-    def finish(self, status: int, attributes: Mapping[str, Value] = _NOTHING) -> None:
+    def finish(
+        self,
+        status: int,
+        attributes: Mapping[str, Value] = _NOTHING,
+        ids: Mapping[str, Value] = _NOTHING,
+    ) -> None:
         """Ends the call and hands the record over. A second time does nothing.
 
         Args:
             status: the gRPC status code.
             attributes: keys of `names.SPAN_ATTRIBUTES`. The exporter judges them; the
                 mapping must not change afterwards.
+            ids: the same, for keys of `names.ID_ATTRIBUTES`. Apart, as the others come again
+                and again, and are judged once.
         """
         if self.end_ns:
             return
         self.end_ns = self._now()
         self.status = status
         self.attributes = attributes
+        self.ids = ids
         if current_call.get() is self:
             current_call.set(None)
         self._submit(self)
