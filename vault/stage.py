@@ -25,6 +25,8 @@ _ROUNDS = 8
 """Most rounds of the event loop that a trip waits for more riders."""
 _QUIET_S = 60e-6
 """A round shorter than this had no work."""
+_SLOW_S = 0.02
+"""A trip that takes longer may wait for a lock: those behind it need not."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -61,6 +63,9 @@ class Stage(Generic[Item, Result]):
         max_trip: the most weight one trip takes (an item above it rides alone).
         max_queue: the most weight that may wait.
         lanes: how many trips may be under way at once.
+        lane_weight: a further lane opens while at least this much waits or is under way, or when
+            the last trip is slow. Otherwise those who wait share the next trip: fewer trips for
+            the same work.
         weigh: an item's weight, at least 1 (tokens to load, rows to write).
         keep_abandoned: make the trip for an item whose waiter went away before it began.
         is_item_fault: says whether a trip's error may be the fault of one item; such
@@ -76,6 +81,7 @@ class Stage(Generic[Item, Result]):
         max_trip: int,
         max_queue: int,
         lanes: int = 1,
+        lane_weight: int = 1,
         weigh: Callable[[Item], int] = lambda _: 1,
         keep_abandoned: bool = False,
         is_item_fault: Callable[[VaultError], bool] = lambda _: False,
@@ -88,11 +94,14 @@ class Stage(Generic[Item, Result]):
         self._max_trip = max_trip
         self._max_queue = max_queue
         self._lanes = lanes
+        self._lane_weight = lane_weight
         self._weigh = weigh
         self._keep_abandoned = keep_abandoned
         self._is_item_fault = is_item_fault
         self._queue: deque[_Waiting[Item, Result]] = deque()
-        self._queued = 0
+        self._queued = self._riding = 0
+        self._left = 0.0
+        """When the last trip did, or a lane was opened."""
         self._runners: set[asyncio.Task[None]] = set()
         self._closed = False
 
@@ -129,10 +138,19 @@ class Stage(Generic[Item, Result]):
             await asyncio.wait(self._runners)
 
     def _fill_lanes(self) -> None:
-        if self._queue and len(self._runners) < self._lanes:
-            task = asyncio.get_running_loop().create_task(self._run())
+        if self._queue and len(self._runners) < self._lanes and self._wants_lane():
+            loop = asyncio.get_running_loop()
+            self._left = loop.time()
+            task = loop.create_task(self._run())
             self._runners.add(task)
             task.add_done_callback(self._runner_done)
+
+    def _wants_lane(self) -> bool:
+        return (
+            not self._runners
+            or self._queued + self._riding >= self._lane_weight
+            or asyncio.get_running_loop().time() - self._left > _SLOW_S
+        )
 
     def _runner_done(self, task: "asyncio.Task[None]") -> None:
         self._runners.discard(task)
@@ -170,7 +188,11 @@ class Stage(Generic[Item, Result]):
         riders = self._take()
         if not riders:
             return
-        results = await self._results(riders)
+        weight = sum(rider.weight for rider in riders)
+        self._riding += weight
+        self._left = asyncio.get_running_loop().time()
+        results = await self._results(riders, weight)
+        self._riding -= weight
         for rider, result in zip(riders, results, strict=True):
             if rider.done.done():
                 continue
@@ -179,12 +201,10 @@ class Stage(Generic[Item, Result]):
             else:
                 rider.done.set_result(result)
 
-    async def _results(self, riders: list[_Waiting[Item, Result]]) -> Sequence[Result | VaultError]:
-        note = self._trips.start(
-            self.name,
-            [rider.rider for rider in riders],
-            sum(rider.weight for rider in riders),
-        )
+    async def _results(
+        self, riders: list[_Waiting[Item, Result]], weight: int
+    ) -> Sequence[Result | VaultError]:
+        note = self._trips.start(self.name, [rider.rider for rider in riders], weight)
         fault: Reason | None = Reason.INTERNAL
         try:
             results = await self._trip([rider.item for rider in riders])
@@ -204,7 +224,7 @@ class Stage(Generic[Item, Result]):
             note.finish(error=fault)
         alone: list[Result | VaultError] = []
         for rider in riders:
-            alone.extend(await self._results([rider]))
+            alone.extend(await self._results([rider], rider.weight))
         return alone
 
 

@@ -95,6 +95,39 @@ async def test_lanes_bound_the_trips_under_way(notes):
     assert [0, 10, 20, 30, 40] == await asyncio.gather(*tasks)
 
 
+async def test_a_further_lane_is_for_much_work(notes):
+    road = Road()
+    stage = stage_of(road, notes, lanes=2, lane_weight=10, weigh=lambda n: n)
+    road.open.clear()
+    tasks = [asyncio.create_task(stage.submit(n, notes.call())) for n in (3, 6)]
+    await asyncio.sleep(0)
+    tasks.append(asyncio.create_task(stage.submit(0, notes.call())))
+    await asyncio.sleep(0.01)
+    assert [[3, 6, 0]] == road.trips
+    tasks.append(asyncio.create_task(stage.submit(1, notes.call())))
+    await asyncio.sleep(0.01)
+    assert [[3, 6, 0], [1]] == road.trips
+    road.open.set()
+    assert [30, 60, 0, 10] == await asyncio.gather(*tasks)
+
+
+async def test_a_further_lane_goes_round_a_slow_trip(notes):
+    road = Road()
+    stage = stage_of(road, notes, lanes=2, lane_weight=10)
+    road.open.clear()
+    tasks = [asyncio.create_task(stage.submit(1, notes.call()))]
+    await asyncio.sleep(0.005)
+    tasks.append(asyncio.create_task(stage.submit(2, notes.call())))
+    await asyncio.sleep(0.005)
+    assert [[1]] == road.trips
+    await asyncio.sleep(0.03)
+    tasks.append(asyncio.create_task(stage.submit(3, notes.call())))
+    await asyncio.sleep(0.01)
+    assert [[1], [2, 3]] == road.trips
+    road.open.set()
+    await asyncio.gather(*tasks)
+
+
 async def test_full_queue_refuses_at_once_and_recovers(notes):
     road = Road()
     stage = stage_of(road, notes, max_queue=2)

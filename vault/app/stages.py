@@ -26,6 +26,9 @@ from vault.telemetry.metrics import Metrics
 _TRIP_ROWS = 4000
 """Rows in one trip to the database: a millisecond's work, so that nobody waits long."""
 
+_LANE_ROWS = 256
+"""Rows for which a further lane opens: as many as some forty orders write."""
+
 CommitStage = Stage[Commit, DoneWrite | None]
 
 
@@ -90,6 +93,7 @@ def open_stages(
             max_trip=_TRIP_ROWS,
             max_queue=limits.audit_queue,
             lanes=lanes,
+            lane_weight=_LANE_ROWS,
             weigh=lambda commit: commit.weight,
             keep_abandoned=True,
             is_item_fault=lambda error: error.reason is Reason.INTERNAL,
@@ -133,6 +137,7 @@ def open_stages(
             names=(names.TRIP_POSTGRES_RESOLVE, names.TRIP_TRANSIT_WRAP),
             max_trip=_TRIP_ROWS,
             max_queue=limits.row_queue,
+            lane_weight=_LANE_ROWS,
         ),
         uses=uses,
         cases=Cases(

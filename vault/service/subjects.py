@@ -69,6 +69,7 @@ class Subjects:
         names: tuple[str, str],
         max_trip: int,
         max_queue: int,
+        lane_weight: int,
         random: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         self._rows = rows
@@ -84,6 +85,7 @@ class Subjects:
             max_trip=max_trip,
             max_queue=max_queue,
             lanes=2,
+            lane_weight=lane_weight,
             weigh=lambda lookup: 1 + len(lookup.refs),
         )
         self.bind_stage: Stage[_Binding, Found] = Stage(
