@@ -45,7 +45,7 @@ class _SilentCall(CallTrace):
     def link(self, trip: TripTrace) -> None:
         pass
 
-    def finish(self, status: int, attributes: object = None) -> None:
+    def finish(self, status: int, attributes: object = None, ids: object = None) -> None:
         pass
 
 
