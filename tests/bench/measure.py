@@ -20,9 +20,10 @@ SETTINGS = {"limits": {"items": 2500}, "cache": {"max_age_seconds": 3600.0}}
 """Beyond the defaults: 500 subjects with five fields each in a call, and keys that stay in memory
 once they are there. By default a key is opened anew after a minute; in a run that visits each
 server for a second at a time nearly every key would be too old."""
-CONNECTIONS = 4
-"""Most gRPC connections of a slice, as of a handful of client processes. Transit's HTTP/1.1
-takes one for each caller."""
+CONNECTIONS = 8
+"""Most gRPC connections of a slice, as of a handful of client processes; of 4, the kernel gave all
+to one of the service's two listeners in one run of eight. Transit's HTTP/1.1 takes one for each
+caller."""
 _GLANCE_S = 0.12
 _LONGEST_S = 20.0
 _QUIET = 0.3

@@ -23,6 +23,7 @@ _UNKNOWN = Principal(id="", authentication=Authentication.NONE, tenant="", roles
 
 _ITEM_BYTES = 56_000
 """Of an entry's 65,535 bytes; the rest is for the caller's id, its roles and the fixed parts."""
+_ALLOWED = 1 << Verdict.ALLOWED
 _SURELY_SHORT = 64
 """Items that fit whatever they are: each has at most four short texts."""
 
@@ -159,7 +160,7 @@ class Account:
         groups: dict[SubjectId | None, list[ItemNote]] = {}
         for note in self.items:
             groups.setdefault(note.subject_id, []).append(note)
-        if len(self.items) <= _SURELY_SHORT:
+        if all(len(notes) <= _SURELY_SHORT for notes in groups.values()):
             return list(groups.items())
         return [(subject, part) for subject, notes in groups.items() for part in _parts(notes)]
 
@@ -171,14 +172,15 @@ class Account:
         reason: Reason = Reason.NONE,
         verdict: Verdict = Verdict.ALLOWED,
     ) -> EntryRow:
-        if reason is Reason.NONE and notes and all(n.verdict != Verdict.ALLOWED for n in notes):
-            verdict, reason = notes[0].verdict, notes[0].reason
-        entry_id, time_us = ids.next()
-        self.entry_ids.append(entry_id)
-        verdicts, views = 1 << verdict, 0
+        verdicts = views = 0
         for note in notes:
             verdicts |= 1 << note.verdict
             views |= 1 << note.view
+        if reason is Reason.NONE and notes and not verdicts & _ALLOWED:
+            verdict, reason = notes[0].verdict, notes[0].reason
+        verdicts |= 1 << verdict
+        entry_id, time_us = ids.next()
+        self.entry_ids.append(entry_id)
         entry = encode(
             Entry(
                 entry_id=entry_id,
