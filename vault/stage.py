@@ -2,9 +2,9 @@
 
 A stage makes one kind of round trip (load rows, open keys, commit). While a trip
 is under way newcomers queue; the next trip takes all of them, up to its size.
-A trip leaves at once when the event loop has nothing else to do; while it has, the trip waits a
-few of its rounds for those whom they bring. So a stage adds no latency when idle and shares
-each trip's cost when busy.
+A trip leaves at once when the event loop has nothing else to do; while it has, the trip waits
+for those whom its rounds bring. So a stage adds no latency when idle and shares each trip's
+cost when busy.
 
 Guarantees: every submitted item gets exactly one result or error; the queue is
 bounded and says so at once (`OVERLOADED`); a waiter that goes away costs nobody
@@ -21,8 +21,12 @@ from typing import Generic, Protocol, TypeVar
 from vault.errors import Reason, VaultError
 from vault.telemetry.trace import CallTrace
 
-_ROUNDS = 8
-"""Most rounds of the event loop that a trip waits for more riders."""
+_LONGEST_S = 0.01
+"""The longest that a trip waits for more riders."""
+_LONGEST_ALONE_S = 0.001
+"""The same while it has one."""
+_QUIET_ROUNDS = 20
+"""Rounds without work, one after the other, after which a shared trip waits for nobody else."""
 _QUIET_S = 60e-6
 """A round shorter than this had no work."""
 _SLOW_S = 0.02
@@ -101,7 +105,7 @@ class Stage(Generic[Item, Result]):
         self._queue: deque[_Waiting[Item, Result]] = deque()
         self._queued = self._riding = 0
         self._left = 0.0
-        """When the last trip did, or a lane was opened."""
+        """When a trip last left or came back, or a lane was opened."""
         self._runners: set[asyncio.Task[None]] = set()
         self._closed = False
 
@@ -161,13 +165,26 @@ class Stage(Generic[Item, Result]):
         while self._queue:
             await self._gather()
             await self._make_trip()
+            self._left = asyncio.get_running_loop().time()
 
     async def _gather(self) -> None:
-        """Lets calls come in for as long as the loop is busy with them."""
-        for _ in range(_ROUNDS):
-            began = time.perf_counter()
+        """Lets calls come in for as long as the loop is busy with them.
+
+        One that would ride alone leaves in the first quiet round, and soon in any case. Those who
+        share a trip wait for more of them: in a busy service a quiet round only means that the
+        transport's threads are just reading the next calls.
+        """
+        quiet = 0
+        began = now = time.perf_counter()
+        while now - began < _LONGEST_S and self._queued < self._max_trip:
+            before = now
             await asyncio.sleep(0)
-            if time.perf_counter() - began < _QUIET_S or self._queued >= self._max_trip:
+            now = time.perf_counter()
+            quiet = quiet + 1 if now - before < _QUIET_S else 0
+            is_alone = len(self._queue) == 1
+            if quiet >= (1 if is_alone else _QUIET_ROUNDS):
+                return
+            if is_alone and now - began > _LONGEST_ALONE_S:
                 return
 
     def _take(self) -> list[_Waiting[Item, Result]]:
