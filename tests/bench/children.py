@@ -37,7 +37,8 @@ class Child:
             self._process = subprocess.Popen(
                 launch.command(Path(sys.executable), ("-m", *arguments)),
                 cwd=ROOT,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                # Unbuffered, Python loses what of a long line does not fit into the pipe at once.
+                env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": ""},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
