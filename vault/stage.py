@@ -2,9 +2,9 @@
 
 A stage makes one kind of round trip (load rows, open keys, commit). While a trip
 is under way newcomers queue; the next trip takes all of them, up to its size.
-A trip leaves at once when the event loop has nothing else to do; while it has, the trip waits
-for those whom its rounds bring. So a stage adds no latency when idle and shares each trip's
-cost when busy.
+A trip for one leaves at once when the event loop has nothing else to do; while it has, or when
+the trip is shared, it waits for those whom the next rounds bring. So a stage adds no latency
+when idle and shares each trip's cost when busy.
 
 Guarantees: every submitted item gets exactly one result or error; the queue is
 bounded and says so at once (`OVERLOADED`); a waiter that goes away costs nobody
@@ -181,7 +181,7 @@ class Stage(Generic[Item, Result]):
             await asyncio.sleep(0)
             now = time.perf_counter()
             quiet = quiet + 1 if now - before < _QUIET_S else 0
-            is_alone = len(self._queue) == 1
+            is_alone = len(self._queue) <= 1
             if quiet >= (1 if is_alone else _QUIET_ROUNDS):
                 return
             if is_alone and now - began > _LONGEST_ALONE_S:

@@ -140,10 +140,10 @@ class SpanPipeline:
 
     def _run(self) -> None:
         while not self._stop.wait(_INTERVAL_S):
-            self._judge()
+            self._judge_all()
             while self._ready and not self._stop.is_set():
                 self._pass_on()
-        self._judge()
+        self._judge_all()
         while self._ready and time.monotonic() < self._deadline:
             self._pass_on()
         left = sum(group.spans for group in self._ready)
@@ -151,6 +151,10 @@ class SpanPipeline:
         self._refused_by_queue[names.DROP_CLOSED] += left
         for end in self._ends:
             end.close(self._deadline)
+
+    def _judge_all(self) -> None:
+        while self._queue:
+            self._judge()
 
     def _judge(self) -> None:
         """Makes a group of what is queued. By the event loop or the pipeline's thread."""
