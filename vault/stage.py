@@ -106,6 +106,7 @@ class Stage(Generic[Item, Result]):
         self._queued = self._riding = 0
         self._left = 0.0
         """When a trip last left or came back, or a lane was opened."""
+        self._look: asyncio.TimerHandle | None = None
         self._runners: set[asyncio.Task[None]] = set()
         self._closed = False
 
@@ -142,19 +143,23 @@ class Stage(Generic[Item, Result]):
             await asyncio.wait(self._runners)
 
     def _fill_lanes(self) -> None:
-        if self._queue and len(self._runners) < self._lanes and self._wants_lane():
-            loop = asyncio.get_running_loop()
-            self._left = loop.time()
-            task = loop.create_task(self._run())
-            self._runners.add(task)
-            task.add_done_callback(self._runner_done)
+        if not self._queue or len(self._runners) >= self._lanes:
+            return
+        loop = asyncio.get_running_loop()
+        slow_at = self._left + _SLOW_S
+        is_little = self._queued + self._riding < self._lane_weight
+        if self._runners and is_little and loop.time() < slow_at:
+            if self._look is None:  # nobody else may come who would look
+                self._look = loop.call_at(slow_at, self._look_again)
+            return
+        self._left = loop.time()
+        task = loop.create_task(self._run())
+        self._runners.add(task)
+        task.add_done_callback(self._runner_done)
 
-    def _wants_lane(self) -> bool:
-        return (
-            not self._runners
-            or self._queued + self._riding >= self._lane_weight
-            or asyncio.get_running_loop().time() - self._left > _SLOW_S
-        )
+    def _look_again(self) -> None:
+        self._look = None
+        self._fill_lanes()
 
     def _runner_done(self, task: "asyncio.Task[None]") -> None:
         self._runners.discard(task)

@@ -259,7 +259,7 @@ def test_what_comes_again_and_again_is_not_kept_for_ever():
     [{names.CALL_ID: CANARY}, {names.ENTRY_IDS: (CANARY,)}, {names.TENANT: "demo-shop"}],
     ids=repr,
 )
-def test_an_id_is_hex_or_left_out(ids, tmp_path):
+def test_an_id_is_hex_or_left_out(ids):
     loose = builder(strict=False)
     call = tracer([]).call(names.RPC_DETOKENIZE)
     call.finish(0, {}, ids)

@@ -1,7 +1,7 @@
 """Named SQL. Every statement of the service lives in `sql/queries/*.sql`, by name.
 
 No statement is ever built from data: a query is found by its name, and its text
-is the file's.
+is the file's (`vault.store.log` repeats the row of one, for several entries).
 """
 
 import re
