@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from tests.bench.usage import holds_port
+from tests.support.ports import holds_port
 from vault.embedded.process import Launch
 
 ROOT = Path(__file__).parents[2]

@@ -19,7 +19,8 @@ from tests.bench.dataset import Order, Pools
 from tests.bench.house import start_seconds
 from tests.bench.measure import SETTINGS, Bench, Job, at, calls_per_s, median_ratio
 from tests.bench.reveal import Jobs, warm
-from tests.bench.usage import holds_port, resident_bytes
+from tests.bench.usage import resident_bytes
+from tests.support.ports import holds_port
 from vault import __version__
 from vault.config_sections import ServerConfig
 

