@@ -150,13 +150,6 @@ class _Judge:
                     self._judge_telemetry(section)
         limits, database, transit = (sections.get(n) for n in ("limits", "database", "transit"))
         audit = sections.get("audit")
-        server, telemetry = sections.get("server"), sections.get("telemetry")
-        if isinstance(server, ServerConfig) and isinstance(telemetry, TelemetryConfig):
-            self._require(
-                server.workers == 1 or telemetry.span_file is None,
-                "telemetry.span_file",
-                "takes the spans of one process only; server.workers is more",
-            )
         if isinstance(audit, AuditConfig) and isinstance(database, DatabaseConfig):
             self._require(
                 not audit.sequencer or database.sequencer_url_file is not None,

@@ -415,7 +415,8 @@ class TelemetryConfig:
         ),
     ] = 2048
     span_file: Annotated[
-        Path | None, Setting("Also write spans to this file; the embedded mode does.")
+        Path | None,
+        Setting("Also write spans to this file, all workers to the same; the embedded mode does."),
     ] = None
     log_level: Annotated[
         str, Setting("Least severe log line.", choices=("debug", "info", "warning", "error"))

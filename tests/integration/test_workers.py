@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import signal
 import threading
 import time
@@ -13,6 +14,7 @@ import pytest
 from tests.support.pdvault_up import run, start, up
 from vault.client import VaultClient
 from vault.embedded.ports import free_port
+from vault.telemetry.span_file import read_spans
 
 READY_S = 60
 
@@ -28,8 +30,9 @@ def config(running):
     written = Path(running.facts["config"])
     path = written.with_name("workers.toml")
     port = running.facts["address"].rpartition(":")[2]
-    text = written.read_text().replace(f"port = {port}", f"port = {free_port()}\nworkers = 2", 1)
-    path.write_text("".join(line for line in text.splitlines(True) if "span_file" not in line))
+    path.write_text(
+        written.read_text().replace(f"port = {port}", f"port = {free_port()}\nworkers = 2", 1)
+    )
     yield path
     path.unlink()
 
@@ -129,6 +132,16 @@ def test_workers_are_replaced_in_turn_and_no_call_fails(config, running):
         assert len(done) > 10
     assert 0 == served.process.returncode
     assert not any(is_alive(pid) for pid in after)
+
+
+def test_every_worker_puts_its_spans_into_the_one_file(config, running):
+    spans = Path(running.facts["config"]).with_name("spans.jsonl")
+    with serve(config, running) as served:
+        traces = [secrets.token_hex(16) for _ in range(12)]
+        for trace in traces:  # a connection each, so that both workers get some
+            with served.client() as vault:
+                vault.get_bundle(traceparent=f"00-{trace}-{secrets.token_hex(8)}-01")
+    assert all(read_spans(spans, trace) for trace in traces)
 
 
 def test_a_worker_that_dies_is_started_again(config, running):

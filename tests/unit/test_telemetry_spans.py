@@ -1,5 +1,8 @@
 """Records become one tree, and nothing that is not on the allow-list gets out."""
 
+import json
+import subprocess
+import sys
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -381,6 +384,57 @@ def test_the_file_is_bounded(tmp_path: Path):
     assert {"spans.jsonl", "spans.jsonl.1"} == {file.name for file in tmp_path.iterdir()}
     assert all(file.stat().st_size <= 8_000 for file in tmp_path.iterdir())
     assert read_spans(path, last[-1].trace_id.hex())
+
+
+_WRITER = """
+import sys
+from pathlib import Path
+from vault.telemetry.span_file import SpanFile
+path, name, most = sys.argv[1:]
+file = SpanFile(Path(path), max_bytes=int(most))
+for number in range(300):
+    text = f'{{"trace_id": "{name}-{number}", "more": "{"x" * (number % 90)}"}}\\n'
+    file.write(text.encode(), 1)
+print(sum(file.dropped.values()))
+"""
+
+
+@pytest.mark.parametrize("most", [1_000_000, 5_000])
+def test_processes_share_the_file(tmp_path: Path, most: int):
+    path = tmp_path / "spans.jsonl"
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", _WRITER, str(path), name, str(most)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for name in "abc"
+    ]
+    assert ["0\n"] * 3 == [writer.communicate()[0] for writer in writers]
+
+    assert all(file.stat().st_size <= most for file in tmp_path.iterdir())
+    kept = [
+        json.loads(line)["trace_id"]
+        for file in sorted(tmp_path.iterdir(), reverse=True)  # the one before comes first
+        for line in file.read_bytes().splitlines()
+    ]
+    assert len(kept) == len(set(kept))
+    for name in "abc":
+        numbers = [int(each.removeprefix(f"{name}-")) for each in kept if each[0] == name]
+        assert numbers == list(range(numbers[0], 300)) if numbers else most < 1_000_000
+    if most == 1_000_000:
+        assert len(kept) == 900
+
+
+def test_a_line_that_was_torn_by_another_swallows_none(tmp_path: Path):
+    path = tmp_path / "spans.jsonl"
+    file = SpanFile(path)
+    path.write_bytes(b'{"trace_id": "torn')
+    call = tracer([]).call(names.RPC_TOKENIZE)
+    call.finish(0)
+    file.write(line_of(builder().judge(call)), 1)
+    file.close()
+    assert len(read_spans(path, call.trace_id.hex())) == 1
 
 
 def test_a_file_that_can_not_be_written_costs_counted_spans(tmp_path: Path):

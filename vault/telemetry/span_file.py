@@ -1,8 +1,9 @@
 """Spans as JSON lines in one file, for `pdvault audit show` and the demo.
 
 Guarantees: mode 0600, at most about twice `max_bytes` on disk (the file and the one before it),
-and a torn or foreign line never stops a reader. Written by one process, from the
-exporter's thread; lines may be made by any. Readers need no lock. Not evidence: the audit log is.
+and a torn or foreign line never stops a reader. Several processes may write (the workers of one
+supervisor, an old one that drains beside its successor): each takes the file's lock (flock) for a
+batch, from its exporter's thread. Readers need no lock. Not evidence: the audit log is.
 
 A line: {"trace_id", "span_id", "parent_id", "name", "kind", "start_ns", "end_ns",
 "error", "attributes", "links": [[trace_id, span_id], …]}; ids in hex, parent_id null for
@@ -11,6 +12,7 @@ stages: "stages": [[name, start_ns, links], …]; each ends where the next begin
 call, and has the span id that `trace.stage_span_id` counts on from the call's.
 """
 
+import fcntl
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -66,8 +68,6 @@ class SpanFile:
         self._path = path
         self._max_bytes = max_bytes
         self._file: int | None = None
-        self._size = 0
-        self._torn = False
         self.dropped: dict[str, int] = {}
         """Spans that did not get to the disk, by cause."""
         self._open()
@@ -87,24 +87,38 @@ class SpanFile:
             self._file = None
 
     def _write(self, data: bytes) -> None:
-        if self._file is not None and self._size and self._size + len(data) > self._max_bytes:
-            self.close()
-            self._path.replace(_rotated(self._path))
-        file = self._open()
-        if self._torn:  # a line that the disk had no room for must not swallow the next
-            data = b"\n" + data
-        self._torn = True
-        while data:
-            written = os.write(file, data)
-            self._size += written
-            data = data[written:]
-        self._torn = False
+        file, size = self._locked(len(data))
+        try:
+            # A line that the disk had no room for, ours or another's, must not swallow the next.
+            if size and os.pread(file, 1, size - 1) != b"\n":
+                data = b"\n" + data
+            while data:
+                data = data[os.write(file, data) :]
+        finally:
+            fcntl.flock(file, fcntl.LOCK_UN)
+
+    def _locked(self, more: int) -> tuple[int, int]:
+        """The file with its lock taken and room for so many bytes, and its size."""
+        while True:
+            file = self._open()
+            fcntl.flock(file, fcntl.LOCK_EX)
+            status = os.fstat(file)
+            if self._is_in_place(status):
+                if not status.st_size or status.st_size + more <= self._max_bytes:
+                    return file, status.st_size
+                self._path.replace(_rotated(self._path))
+            self.close()  # it is the one before now, whoever made it that; the lock goes with it
+
+    def _is_in_place(self, status: os.stat_result) -> bool:
+        try:
+            return os.path.samestat(status, self._path.lstat())
+        except FileNotFoundError:
+            return False
 
     def _open(self) -> int:
         if self._file is None:
-            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+            flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
             self._file = os.open(self._path, flags, 0o600)
-            self._size = os.fstat(self._file).st_size
         return self._file
 
 
