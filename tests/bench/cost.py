@@ -93,8 +93,7 @@ def overload(bench: Bench, jobs: Jobs) -> None:
 def workers(bench: Bench, jobs: Jobs) -> None:
     """Two worker processes against one. None where the service has no such option.
 
-    Neither keeps spans, as several processes can't share a file of them; the tree is grown by
-    the first service of the run, for both.
+    The tree is grown by the first service of the run, for both.
     """
     bench.ratios["workers2_vs_1"] = None
     if "workers" not in {field.name for field in dataclasses.fields(ServerConfig)}:
@@ -104,7 +103,6 @@ def workers(bench: Bench, jobs: Jobs) -> None:
     for count in (1, 2):
         changes = SETTINGS | {
             "server": {"workers": count},
-            "telemetry": {"span_file": None},
             "audit": {"sequencer": False},
         }
         path = bench.house.config(f"workers{count}", changes)
