@@ -35,7 +35,7 @@ BENCH := $(BIN)/python -m tests.bench $(if $(RECORD),--record) $(if $(BUSY),--bu
 bench: setup  ## measure against the floor, Transit and COPY, about five minutes (RECORD=1 keeps it)
 	@$(BENCH)
 
-bench-full: setup  ## the same for longer, with 10^7 tokens and a soak, about an hour
+bench-full: setup  ## the same for longer, with 10^7 tokens and a soak, about forty minutes
 	@$(BENCH) --full
 
 check: setup drift  ## lint, types, generated code, policies

@@ -47,8 +47,7 @@ class ServerConfig:
         int,
         Setting(
             "Processes that share the port. Each has caches, queues and connections of its own, so "
-            "that all limits here are for each. On two cores a second one answers 10 to 25 % more "
-            "Detokenize calls, and no more Tokenize calls.",
+            "that all limits here are for each. On two cores a second one brings little.",
             low=1,
             high=64,
         ),

@@ -25,7 +25,7 @@ from vault import __version__
 from vault.config_sections import ServerConfig
 
 _OVERLOAD = 5
-_OVERLOAD_CONNECTIONS = 16
+_MANY_CONNECTIONS = 16
 _CALM_S = 20.0
 """How long the service may take to work off what a storm left."""
 _CALM_AFTER_S = 1.0
@@ -65,7 +65,7 @@ def overload(bench: Bench, jobs: Jobs) -> None:
         job = dataclasses.replace(
             load,
             rate=_OVERLOAD * calls_per_s(peak),
-            connections=_OVERLOAD_CONNECTIONS,
+            connections=_MANY_CONNECTIONS,
             deadline_s=bench.size.deadline_s,
         )
         # The first second fills queues and caches; what follows has to hold.
@@ -111,9 +111,11 @@ def workers(bench: Bench, jobs: Jobs) -> None:
     with one, two:
         # Each worker has a cache of its own: several connections, so that both are met.
         warm(bench, jobs, "workers1")
-        warm(bench, jobs, "workers2", connections=4)
+        warm(bench, jobs, "workers2", connections=_MANY_CONNECTIONS)
         loads = {
-            f"{count} worker(s)": dataclasses.replace(jobs.detok[1], server=f"workers{count}")
+            f"{count} worker(s)": dataclasses.replace(
+                jobs.detok[1], server=f"workers{count}", connections=_MANY_CONNECTIONS
+            )
             for count in (1, 2)
         }
         reports = bench.rounds(loads)
