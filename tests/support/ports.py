@@ -21,8 +21,8 @@ def holds_port(pid: int, port: int) -> bool:
         else:
             if any(_target(descriptor) in sockets for descriptor in descriptors):
                 return True
-    # It told us the port itself, and with so many sockets it shares it with nobody.
-    return hidden and len(sockets) == LISTENERS
+    # It told us the port itself; with so many sockets (for each worker) it shares it with nobody.
+    return hidden and bool(sockets) and not len(sockets) % LISTENERS
 
 
 def children(pid: int) -> list[int]:
