@@ -137,7 +137,7 @@ class _serving:  # noqa: N801 - used like a function
         house = self._bench.house
         port = port_of(self._config)
         until = time.monotonic() + 60
-        while not (is_open(port) and holds_port(self._child.pid, port)):
+        while not holds_port(self._child.pid, port):
             if not self._child.is_running or time.monotonic() > until:
                 self._child.stop()
                 raise AssertionError(self._child.log.read_text())

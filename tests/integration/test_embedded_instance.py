@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import embedded_holder
+from tests.support.ports import children as children_of
 from vault.embedded import EmbeddedError, EmbeddedInstance
 from vault.embedded.postgres import OWNER, SERVICE
 from vault.embedded.postgres_programs import copy_programs
@@ -38,10 +39,8 @@ def _wait_until_gone(pids: list[int], seconds: float = 15) -> list[int]:
 
 
 def _descendants(pid: int) -> list[int]:
-    children: list[int] = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        children += map(int, (task / "children").read_text().split())
-    return [*children, *(below for child in children for below in _descendants(child))]
+    own = children_of(pid)
+    return [*own, *(below for child in own for below in _descendants(child))]
 
 
 def _transit(instance: EmbeddedInstance, act: str, body: dict[str, str]) -> dict[str, str]:

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from tests.support.otlp_receiver import OtlpReceiver
+from vault.embedded.ports import free_port
 from vault.errors import Reason
 from vault.model import Verdict
 from vault.telemetry import Telemetry, names
@@ -86,11 +87,6 @@ def black_hole() -> Iterator[str]:
     """Accepts connections and never says a word."""
     with socket.create_server(("127.0.0.1", 0), backlog=128) as server:
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
 
 
 def test_one_tree_with_links_arrives():

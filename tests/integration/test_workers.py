@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.pdvault_up import run, start, up
+from tests.support.ports import children
 from vault.client import VaultClient
 from vault.embedded.ports import free_port
 from vault.telemetry.span_file import read_spans
@@ -52,10 +53,7 @@ class Served:
         return VaultClient.from_directory(Path(self._certs) / name, self.address, timeout=20)
 
     def workers(self):
-        found = []
-        for task in Path(f"/proc/{self.process.pid}/task").iterdir():
-            found += map(int, (task / "children").read_text().split())
-        return sorted(found)
+        return sorted(children(self.process.pid))
 
     def wait(self, holds, what):
         deadline = time.monotonic() + READY_S

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.support.ports import children
 from vault.client import VaultClient
 
 _ROOT = Path(__file__).parents[2]
@@ -44,11 +45,8 @@ class Up:
 
     def children(self) -> dict[str, int]:
         """The pids of its servers, by program."""
-        found = {}
-        for task in Path(f"/proc/{self.process.pid}/task").iterdir():
-            for pid in map(int, (task / "children").read_text().split()):
-                found[Path(f"/proc/{pid}/comm").read_text().strip()] = pid
-        return found
+        pids = children(self.process.pid)
+        return {Path(f"/proc/{pid}/comm").read_text().strip(): pid for pid in pids}
 
     def wait_for(self, text: str, seconds: float = 15) -> str:
         """stderr, once `text` is in it."""
